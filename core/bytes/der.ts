@@ -143,7 +143,7 @@ function next(reader: Reader, at: string): Der {
   if ((tag & 0x1f) === 0x1f) refuse('der.tag', where, 'a tag below 31', 'a long tag')
   const first = reader.u8()
   const count = first & 0x7f
-  if (first === 0x80 || count > 4) refuse('der.non-canonical', where, 'a definite length of at most 4 bytes', first === 0x80 ? 'an indefinite one' : `${count} bytes`)
+  if (first === 0x80 || (first > 0x80 && count > 4)) refuse('der.non-canonical', where, 'a definite length of at most 4 bytes', first === 0x80 ? 'an indefinite one' : `${count} bytes`)
   const lengthBytes = first < 0x80 ? new Uint8Array([first]) : reader.take(count)
   const length = lengthBytes.reduce((value, byte) => value * 256 + byte, 0)
   if (first >= 0x80 && (length < 0x80 || lengthBytes[0] === 0)) refuse('der.non-canonical', where, 'the shortest length', 'a longer form')
