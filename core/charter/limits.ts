@@ -1,0 +1,5 @@
+/** The limits of the charter room, all in one place (charter.md section 5, rule 1). */
+export const LIMITS = {
+  bytes: 256 * 1024, depth: 8, entries: 100_000, string: 1024,
+  parties: 64, keysOfParty: 16, programs: 64, assets: 1024, grants: 4096, listEntries: 256, epsilonMax: 1000,
+} as const
