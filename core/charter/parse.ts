@@ -43,7 +43,7 @@ export function charterOf(value: Json): Charter {
   return charter
 }
 
-function party(value: Json, at: string): Party {
+function party(value: Json | undefined, at: string): Party {
   const from = fields(value, at, ['keys'], ['need', 'seal'])
   const keys = set(from['keys'], `${at}.keys`, key, LIMITS.keysOfParty)
   if (keys.length === 0) refuse('charter.missing-field', `${at}.keys`, 'at least one key', 'none')
@@ -53,7 +53,7 @@ function party(value: Json, at: string): Party {
   return { keys, ...(need === 1 ? {} : { need }), ...(seal.length === 0 ? {} : { seal }) }
 }
 
-function program(value: Json, at: string): Program {
+function program(value: Json | undefined, at: string): Program {
   const from = fields(value, at, ['run', 'on'], ['config', 'net'])
   const on = fields(from['on'], `${at}.on`, ['tee'], ['tcb', 'gpu', 'where'])
   const tee = set(on['tee'], `${at}.on.tee`, oneOf(TEES))
@@ -85,7 +85,7 @@ function run(value: Json | undefined, at: string): Run {
   }
 }
 
-function asset(value: Json, at: string): Asset {
+function asset(value: Json | undefined, at: string): Asset {
   const from = fields(value, at, ['owner', 'kind'], ['at', 'digest', 'person', 'ttl'])
   return {
     owner: name(from['owner'], `${at}.owner`), kind: oneOf(['data', 'model', 'key', 'credential', 'disk'] as const)(from['kind'], `${at}.kind`),

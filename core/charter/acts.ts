@@ -1,0 +1,115 @@
+/**
+ * Acts: what a party signs (charter.md section 7). A signature covers verb, lineage, digest, epoch and party, so it
+ * cannot be replayed in another charter, epoch or verb. Trusts the port's signature verification.
+ */
+import { fromBase64, toBase64 } from '../bytes/base64.ts'
+import { framed, u64be } from '../bytes/bytes.ts'
+import { isObject, type Json } from '../bytes/json.ts'
+import { utf8 } from '../bytes/text.ts'
+import { algorithmOf, formatKey, parseKey } from '../crypto/keys.ts'
+import type { Primitives, Signer } from '../crypto/primitives.ts'
+import { attempt, refuse, type Result } from '../refusal.ts'
+import type { Review } from './review.ts'
+import type { Charter, Hash, Name } from './types.ts'
+
+export type Verb = 'propose' | 'approve' | 'veto' | 'enact' | 'revoke' | 'put' | 'rotate'
+export interface ActBody {
+  readonly verb: Verb
+  readonly lineage: Hash
+  /** The charter the act is about: the proposed one for propose and approve, the newest one otherwise. */
+  readonly digest: Hash
+  readonly prev?: Hash
+  readonly epoch: number
+  readonly party: Name
+  /** What the verb is about beyond the charter: the asset for put and rotate (with a digest of its details). */
+  readonly subject?: string
+}
+export interface Act extends ActBody { readonly key: string; readonly signature: string } // base64
+
+const VERBS: readonly Verb[] = ['propose', 'approve', 'veto', 'enact', 'revoke', 'put', 'rotate']
+
+/** The bytes that are signed. */
+export function actBytes(act: ActBody): Uint8Array {
+  return framed('cloister/charter-act/1', ...[act.verb, act.lineage, act.digest, act.prev ?? ''].map(utf8), u64be(act.epoch), utf8(act.party), utf8(act.subject ?? ''))
+}
+
+export function signAct(signer: Signer, body: ActBody): Act {
+  return { ...body, key: formatKey(signer.publicKey), signature: toBase64(signer.sign(actBytes(body))) }
+}
+
+/** An act from outside, checked for shape only. Leaves with `charter.act`. */
+export function parseAct(value: Json | undefined, at = 'act'): Act {
+  if (!isObject(value)) return refuse('charter.act', at, 'an object', 'another value')
+  const text = (key: string, form: RegExp): string => {
+    const field = value[key]
+    return typeof field === 'string' && form.test(field) ? field : refuse('charter.act', `${at}.${key}`, String(form), typeof field === 'string' ? field : 'nothing')
+  }
+  const hash = (key: string) => text(key, /^sha256:[0-9a-f]{64}$/) as Hash // the pattern is the type
+  const verb = VERBS.find(known => known === value['verb']) ?? refuse('charter.act', `${at}.verb`, VERBS.join(', '), String(value['verb']))
+  const epoch = value['epoch']
+  if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch) || epoch < 1) return refuse('charter.act', `${at}.epoch`, 'an epoch', String(epoch))
+  return {
+    verb, epoch, lineage: hash('lineage'), digest: hash('digest'), party: text('party', /^[a-z][a-z0-9-]{0,31}$/), key: text('key', /^[a-z0-9-]{1,16}:[0-9a-f]{1,8000}$/),
+    signature: text('signature', /^[A-Za-z0-9+/=]{1,8000}$/),
+    ...(value['prev'] === undefined ? {} : { prev: hash('prev') }), ...(value['subject'] === undefined ? {} : { subject: text('subject', /^[\u0020-\u007e]{1,1024}$/) }),
+  }
+}
+
+/** Does this act's signature hold, by a key that the party has in this charter? Refuses with `charter.act`. */
+export function verifyAct(p: Primitives, charter: Charter, act: Act, at = 'act'): Result<void> {
+  return attempt(() => {
+    const party = charter.parties[act.party]
+    if (party === undefined) return refuse('charter.act', `${at}.party`, Object.keys(charter.parties).join(', '), act.party)
+    if (!party.keys.includes(act.key)) refuse('charter.act', `${at}.key`, `a key of ${act.party}`, act.key)
+    const key = parseKey(act.key, `${at}.key`)
+    if (!p.verify(algorithmOf(key), key, actBytes(act), fromBase64(act.signature, `${at}.signature`))) refuse('charter.act', `${at}.signature`, 'a signature over this act', 'one that does not hold')
+  })
+}
+
+/** Parties of a charter for which enough distinct keys signed valid acts that `matches` accepts. */
+export function signers(p: Primitives, charter: Charter, acts: readonly Act[], matches: (act: Act) => boolean): Name[] {
+  return Object.entries(charter.parties).filter(([name, party]) => {
+    const keys = new Set(acts.filter(act => act.party === name && matches(act) && verifyAct(p, charter, act).ok).map(act => act.key))
+    return keys.size >= (party.need ?? 1)
+  }).map(([name]) => name)
+}
+
+/**
+ * May the charter at epoch 1 stand? Every owner (and everybody who must be asked to change it) has approved its digest.
+ * Refuses `charter.not-approved` naming who is missing.
+ */
+export function founded(p: Primitives, charter: Charter, digest: Hash, acts: readonly Act[]): Result<void> {
+  return attempt(() => {
+    const have = signers(p, charter, acts, act => act.verb === 'approve' && act.lineage === digest && act.digest === digest && act.epoch === 1 && act.prev === undefined)
+    const missing = Object.keys(charter.parties).filter(party => !have.includes(party))
+    if (missing.length > 0) refuse('charter.not-approved', 'acts', `approvals of ${Object.keys(charter.parties).join(', ')}`, `missing: ${missing.join(', ')}`, missing.map(party => `cloister approve --party ${party}`).join('; '))
+  })
+}
+
+export interface Proposal { readonly lineage: Hash; readonly prev: Charter; readonly next: Charter; readonly digest: Hash; readonly proposedAt: number }
+
+/**
+ * May a proposed charter be enacted now? Touched owners, the quorum and the notice of a widening; one touched owner for a
+ * narrowing; no veto by a touched owner. Keys count under the old charter and, for changed parties, under the new one too.
+ */
+export function actsSatisfy(p: Primitives, proposal: Proposal, reviewed: Review, acts: readonly Act[], now: number): Result<void> {
+  return attempt(() => {
+    const { prev, next, digest, lineage } = proposal
+    const about = (verb: Verb) => (act: Act) => act.verb === verb && act.lineage === lineage && act.digest === digest && act.epoch === next.epoch && act.prev === next.prev
+    const underPrev = signers(p, prev, acts, about('approve'))
+    const underNext = signers(p, next, acts, about('approve'))
+    const have = [...new Set([...underPrev, ...underNext])].filter(party => (prev.parties[party] === undefined || underPrev.includes(party)) && (next.parties[party] === undefined || underNext.includes(party)))
+    const touched = [...new Set(reviewed.touched.flatMap(item => item.who))]
+    const vetoes = signers(p, prev, acts, about('veto')).filter(party => touched.includes(party))
+    if (vetoes.length > 0) refuse('charter.not-approved', 'acts', 'no veto', `vetoed by ${vetoes.join(', ')}`)
+    const missing = reviewed.sign.filter(party => !have.includes(party))
+    if (missing.length > 0) refuse('charter.not-approved', 'acts', `approvals of ${reviewed.sign.join(', ')}`, `missing: ${missing.join(', ')}`, missing.map(party => `cloister approve --party ${party}`).join('; '))
+    for (const set of reviewed.oneOf) if (!set.some(party => have.includes(party))) refuse('charter.not-approved', 'acts', `an approval of one of ${set.join(', ')}`, 'none')
+    if (have.length === 0) refuse('charter.not-approved', 'acts', 'at least one approval', 'none')
+    if (reviewed.quorum === undefined) return
+    const counted = reviewed.quorum.of.filter(party => have.includes(party))
+    if (counted.length < reviewed.quorum.need) refuse('charter.quorum', 'change.widen', `${reviewed.quorum.need} of ${reviewed.quorum.of.join(', ')}`, counted.join(', ') || 'nobody')
+    const due = proposal.proposedAt + reviewed.notice
+    if (now < due) refuse('charter.notice', 'change.widen.notice', `a time from ${new Date(due * 1000).toISOString()}`, new Date(now * 1000).toISOString(), `wait ${due - now} s more; a touched owner may veto until then`)
+  })
+}

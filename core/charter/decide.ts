@@ -1,0 +1,164 @@
+/**
+ * Decide: may this key move, and if not, why not (charter.md section 8, steps 1 to 8). A pure function of the view, the
+ * request, the appraisal and the budget ledger; debiting, logging and sealing (8 to 10) are the broker's effects.
+ * Deny is the absence of a grant: there is no default that allows.
+ */
+import { framed, u64be } from '../bytes/bytes.ts'
+import { fromBase64 } from '../bytes/base64.ts'
+import { utf8 } from '../bytes/text.ts'
+import { algorithmOf, parseKey } from '../crypto/keys.ts'
+import type { Primitives } from '../crypto/primitives.ts'
+import type { Claims } from '../evidence/claims.ts'
+import { attempt, refuse, type Result } from '../refusal.ts'
+import { charterDigest, programIdentity } from './canonical.ts'
+import { durationSeconds } from './parse.ts'
+import type { Budget, Charter, Grant, Hash, Name, Output } from './types.ts'
+
+/** What the broker knows to be so: the newest charter and how fresh and witnessed that knowledge is. */
+export interface View {
+  readonly lineage: Hash
+  readonly charter: Charter
+  readonly revoked: boolean
+  /** Time of the newest checkpoint that contains this charter as newest, and how many distinct witnesses cosigned it. */
+  readonly head: { readonly time: number; readonly witnesses: number }
+  readonly enactedAt: number // of epoch 1: budget windows count from here
+}
+export interface Fact { readonly party: Name; readonly fact: string; readonly key: string; readonly signature: string }
+export interface Request {
+  readonly charter: Hash
+  readonly epoch: number
+  readonly program: Name
+  readonly asset: Name
+  readonly can: Grant['can']
+  readonly as?: string
+  readonly facts?: readonly Fact[]
+  readonly nonce: Uint8Array
+}
+/** The claims that an accepted appraisal rests on. Its measurement and report data have been checked by `appraise`. */
+export interface Judged { readonly claims: Claims; readonly tcb: 'current' | 'outdated' }
+/** What was spent so far in the current window of a grant's budget. */
+export type Spent = (grant: Grant, window: number) => { readonly uses: number; readonly bytes: number; readonly epsilon: number } // epsilon in millionths
+export interface Decision { readonly grant: Grant; readonly outputs: readonly Output[]; readonly window: number; readonly debit: { readonly uses: number; readonly epsilon: number } }
+
+/** Allowed, with the grant that allows it, or the refusal that names charter line and claim. */
+export function decide(p: Primitives, view: View, request: Request, judged: Judged, spent: Spent, now: number): Result<Decision> {
+  return attempt(() => {
+    checkHead(view, now)
+    checkCharter(p, view, request)
+    checkProgram(p, view, request, judged)
+    checkPlace(view.charter, request, judged)
+    const { grant, at } = findGrant(view.charter, request, now)
+    checkNeeds(p, view, request, grant, at)
+    return { grant, outputs: grant.out ?? [], ...checkBudget(view, grant, at, spent, now) }
+  })
+}
+
+function checkHead(view: View, now: number): void {
+  const age = now - view.head.time
+  const most = durationSeconds(view.charter.log.head)
+  if (age > most || age < -SKEW) refuse('head.stale', 'log.head', `a view of the log at most ${view.charter.log.head} old`, `${age} s old`, 'let the broker reach its log')
+  if (view.head.witnesses < view.charter.log.witnesses) refuse('head.unwitnessed', 'log.witnesses', `${view.charter.log.witnesses} witnesses`, String(view.head.witnesses))
+}
+
+function checkCharter(p: Primitives, view: View, request: Request): void {
+  if (view.revoked) refuse('charter.revoked', 'charter', 'a charter in force', `lineage ${view.lineage} is revoked`)
+  const digest = charterDigest(p, view.charter)
+  if (request.charter !== digest || request.epoch !== view.charter.epoch) {
+    refuse('charter.superseded', 'charter', `${digest} (epoch ${view.charter.epoch})`, `${request.charter} (epoch ${request.epoch})`, 'launch the program again with the newest charter')
+  }
+}
+
+/** The program is the one that was measured, whatever the request calls itself. */
+function checkProgram(p: Primitives, view: View, request: Request, judged: Judged): void {
+  const program = view.charter.programs[request.program]
+  if (program === undefined) return refuse('program.unknown', `programs.${request.program}`, Object.keys(view.charter.programs).join(', '), request.program)
+  const identity = programIdentity(p, view.lineage, request.program, program).slice('sha256:'.length)
+  if (judged.claims.hostData !== identity) refuse('program.mismatch', `programs.${request.program}.run`, `host data ${identity}`, judged.claims.hostData, 'run the bytes and configuration that the charter names')
+}
+
+function checkPlace(charter: Charter, request: Request, judged: Judged): void {
+  const on = charter.programs[request.program]?.on
+  const at = `programs.${request.program}.on`
+  const { claims } = judged
+  if (on === undefined || !on.tee.includes(claims.tee)) refuse('place.tee', `${at}.tee`, on?.tee.join(', ') ?? '', claims.tee, claims.simulated ? 'simulated silicon counts only where the charter names it' : undefined)
+  if (on.tcb !== 'any' && judged.tcb !== 'current') refuse('place.tcb', `${at}.tcb`, 'current', judged.tcb, 'update the firmware, or let every owner agree to tcb: any')
+  if (on.gpu !== undefined) refuse('place.gpu', `${at}.gpu`, on.gpu.join(', '), 'evidence without a GPU')
+  if (on.where !== undefined) refuse('place.where', `${at}.where`, on.where.join(', '), 'no endorsement of place')
+  if (claims.debug) refuse('place.debug', 'claims.debug', 'false', 'true')
+}
+
+function findGrant(charter: Charter, request: Request, now: number): { grant: Grant; at: string } {
+  const index = charter.grants.findIndex(grant => grant.asset === request.asset && grant.to === request.program && grant.can === request.can && grant.as === request.as)
+  const grant = charter.grants[index]
+  if (grant === undefined) return refuse('grant.none', 'grants', `a grant of ${request.asset} to ${request.program} (${request.can})`, 'none', `the owner of ${request.asset} proposes a charter with that grant`)
+  if (grant.until !== undefined && now >= Math.floor(new Date(grant.until).getTime() / 1000)) refuse('grant.expired', `grants[${index}].until`, `a time before ${grant.until}`, new Date(now * 1000).toISOString())
+  return { grant, at: `grants[${index}]` }
+}
+
+/** The bytes that a party signs to state a fact about one request. */
+export function factBytes(lineage: Hash, request: Pick<Request, 'charter' | 'epoch' | 'program' | 'asset' | 'nonce'>, need: string): Uint8Array {
+  return framed('cloister/fact/1', utf8(lineage), utf8(request.charter), u64be(request.epoch), utf8(request.program), utf8(request.asset), request.nonce, utf8(need))
+}
+
+function checkNeeds(p: Primitives, view: View, request: Request, grant: Grant, at: string): void {
+  for (const need of grant.needs ?? []) {
+    const fact = request.facts?.find(one => `${one.party}.${one.fact}` === need)
+    if (fact === undefined) return refuse('needs.missing', `${at}.needs`, need, 'nothing')
+    const known = view.charter.parties[fact.party]?.keys.includes(fact.key) === true
+    const key = parseKey(fact.key, `${at}.needs`)
+    if (!known || !p.verify(algorithmOf(key), key, factBytes(view.lineage, request, need), fromBase64(fact.signature))) refuse('needs.bad-signature', `${at}.needs`, `${need}, signed by ${fact.party} for this request`, 'a signature that does not hold')
+  }
+}
+
+/** Under which key the ledger keeps what a grant has spent: names, so that neither restart nor re-proposal resets it. */
+export const budgetKey = (lineage: Hash, grant: Pick<Grant, 'asset' | 'to' | 'can' | 'as'>): string => [lineage, grant.asset, grant.to, grant.can, grant.as ?? ''].join('/')
+
+/** The window that `now` falls into, counted from the enactment of epoch 1; one window over the whole lineage without `per`. */
+export function budgetWindow(budget: Budget | undefined, enactedAt: number, now: number): number {
+  const per = budget?.per === undefined ? 0 : durationSeconds(budget.per)
+  return per === 0 ? 0 : Math.floor((now - enactedAt) / per)
+}
+
+function checkBudget(view: View, grant: Grant, at: string, spent: Spent, now: number): Pick<Decision, 'window' | 'debit'> {
+  const window = budgetWindow(grant.budget, view.enactedAt, now)
+  const epsilon = Math.round((grant.out ?? []).reduce((sum, out) => sum + (out.epsilon ?? 0), 0) * 1e6)
+  const used = spent(grant, window)
+  const { uses, bytes, epsilon: most } = grant.budget ?? {}
+  const end = grant.budget?.per === undefined ? undefined : `the next window begins ${new Date((view.enactedAt + (window + 1) * durationSeconds(grant.budget.per)) * 1000).toISOString()}`
+  if (uses !== undefined && used.uses + 1 > uses) refuse('budget.spent', `${at}.budget.uses`, `at most ${uses}`, `${used.uses} spent`, end)
+  if (bytes !== undefined && used.bytes >= bytes) refuse('budget.spent', `${at}.budget.bytes`, `at most ${bytes}`, `${used.bytes} spent`, end)
+  if (most !== undefined && used.epsilon + epsilon > Math.round(most * 1e6)) refuse('budget.spent', `${at}.budget.epsilon`, `at most ${most}`, `${used.epsilon / 1e6} spent, ${epsilon / 1e6} asked`, end)
+  return { window, debit: { uses: 1, epsilon } }
+}
+
+/**
+ * What may leave a run that opens several assets: the meet of all their grants (charter.md section 9). A receiver gets an
+ * output only if every grant has one of that shape and `about` that names it; thresholds are the highest, noise the largest.
+ */
+export function outputsOf(grants: readonly Grant[]): Output[] {
+  const [first, ...others] = grants
+  if (first === undefined) return []
+  return (first.out ?? []).flatMap(output => {
+    const same = others.map(grant => grant.out?.find(other => other.shape === output.shape && other.about === output.about))
+    return same.every(other => other !== undefined) ? meet([output, ...same]) : []
+  })
+}
+
+function meet(outputs: readonly Output[]): Output[] {
+  const [first] = outputs
+  if (first === undefined) return []
+  const everyone = outputs.every(output => output.to.includes('*'))
+  const named = [...new Set(outputs.flatMap(output => output.to))].filter(to => to !== '*' && outputs.every(output => output.to.includes(to) || output.to.includes('*')))
+  const to = everyone ? ['*'] : named
+  const highest = (values: readonly (number | undefined)[]) => values.reduce<number | undefined>((most, value) => (value === undefined ? most : Math.max(most ?? value, value)), undefined)
+  const lowest = (values: readonly (number | undefined)[]) => values.reduce<number | undefined>((least, value) => (value === undefined ? least : Math.min(least ?? value, value)), undefined)
+  const [atLeast, epsilon, rate] = [highest(outputs.map(o => o.atLeast)), lowest(outputs.map(o => o.epsilon)), lowest(outputs.map(o => o.rate))]
+  if (to.length === 0) return []
+  return [{
+    to, shape: first.shape, ...(first.about === undefined ? {} : { about: first.about }),
+    ...(atLeast === undefined ? {} : { atLeast }), ...(epsilon === undefined ? {} : { epsilon }), ...(rate === undefined ? {} : { rate }),
+  }]
+}
+
+/** Clocks of broker and log may differ by this much, in seconds. */
+const SKEW = 60
