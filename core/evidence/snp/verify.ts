@@ -59,6 +59,10 @@ function findChain(p: Primitives, input: SnpInput, leaf: Certificate, others: re
   }))
   const held = results.find(one => one.result.ok)
   if (held?.result.ok === true) {
+    const { path } = held.result.value
+    extra.forEach((one, i) => {
+      if (!path.some(used => equal(used.der, one.der))) refuse('evidence.chain', `certificates[${i + 1}]`, path.map(used => used.subjectCommonName).join(' ← '), one.subjectCommonName, 'leave out what is not part of the chain')
+    })
     if (input.requireCrl === true && held.result.value.crls.length === 0) refuse('crl.missing', 'crls', `the revocation list of ${held.roots.ark.subjectCommonName}`, 'none', 'add the list to the evidence')
     return { chain: held.result.value, roots: held.roots }
   }
