@@ -5,18 +5,26 @@
  * Trusts: claims (built only from verified bytes), and the policy handed in, which comes from a charter and from the
  * broker's reference values. There is no default that lets something pass: what the policy does not name is refused.
  */
-import type { Hash, Tee } from '../charter/types.ts'
+import { jcs } from '../bytes/jcs.ts'
+import { utf8 } from '../bytes/text.ts'
+import { hashOf } from '../charter/canonical.ts'
+import type { Tee } from '../charter/types.ts'
+import type { Primitives } from '../crypto/primitives.ts'
 import type { Claims, SnpTcb } from '../evidence/claims.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
 
 /** A launch measurement that is known to be something: a guest runtime, an image. */
-export interface ReferenceValue { readonly tee: Tee; readonly measurement: string; readonly name: string }
+export interface ReferenceValue { readonly tee: Tee; readonly hex: string; readonly name: string }
 
 /** What is known to be broken. Receipts of the past keep their evidence; new releases stop. */
 export interface Distrust { readonly products?: readonly Claims['product'][]; readonly chips?: readonly string[]; readonly endorsements?: readonly string[] }
 
 export interface AppraisalPolicy {
-  readonly references: readonly ReferenceValue[]
+  /** Kinds of machine that may appear, as the charter's program lists them. */
+  readonly tee: readonly Tee[]
+  /** `current` refuses machines below the reviewed patch levels. */
+  readonly tcb: 'current' | 'any'
+  readonly measurements: readonly ReferenceValue[]
   /** Hex, 64 bytes: what the evidence must be bound to. There is no way to leave it out. */
   readonly reportData: string
   /** Hex, 32 bytes; absent only where host data is judged by `decide`. */
@@ -48,16 +56,16 @@ export interface Ear {
     readonly 'ear.status': 'affirming' | 'warning'
     readonly 'ear.trustworthiness-vector': { readonly 'instance-identity': number; readonly configuration: number; readonly executables: number; readonly hardware: number; readonly 'runtime-opaque': number }
     readonly 'ear.appraisal-policy-id': string
-    readonly 'cloister.evidence-digest': Hash
     readonly 'ear.trustee.annotated-evidence': { readonly tee: Tee; readonly simulated: boolean; readonly measurement: string; readonly host_data: string; readonly product: string }
   }>
 }
 
 /** Claims that satisfy the policy at `now`, or the refusal that names check, expectation and claim. */
-export function appraise(claims: Claims, policy: AppraisalPolicy, now: number, evidence: Hash): Result<Appraisal> {
+export function appraise(p: Primitives, claims: Claims, policy: AppraisalPolicy, now: number): Result<Appraisal> {
   return attempt(() => {
     const checks: Check[] = []
     const held = (id: string, detail: string) => checks.push({ id, result: 'held', detail })
+    if (!policy.tee.includes(claims.tee)) refuse('place.tee', 'claims.tee', policy.tee.join(', '), claims.tee, claims.simulated ? 'simulated silicon counts only where the charter names it' : undefined)
     checkTime(claims, now)
     held('validity', `certificates valid until ${claims.validity.notAfter}`)
     checkBinding(claims, policy)
@@ -68,11 +76,10 @@ export function appraise(claims: Claims, policy: AppraisalPolicy, now: number, e
     checkChip(claims, policy, checks)
     const reference = checkMeasurement(claims, policy)
     held('measurement', reference)
-    const tcb = shortfall(claims) === undefined ? 'current' : 'outdated'
-    checks.push({ id: 'tcb', result: 'held', detail: shortfall(claims) ?? 'at or above the reviewed minimum' })
+    const tcb = checkTcb(claims, policy, checks)
     checks.push({ id: 'revocation', result: claims.endorsements.length > 3 ? 'held' : 'not made', detail: claims.endorsements.length > 3 ? 'vendor list examined' : 'no revocation list travelled with the evidence' })
     checks.push({ id: 'place', result: 'not made', detail: 'no endorsement of place' })
-    return { claims, reference, tcb, checks, ear: earOf(claims, tcb, policy, now, evidence) }
+    return { claims, reference, tcb, checks, ear: earOf(p, claims, tcb, policy, now) }
   })
 }
 
@@ -128,13 +135,20 @@ function checkChip(claims: Claims, policy: AppraisalPolicy, checks: Check[]): vo
 }
 
 function checkMeasurement(claims: Claims, policy: AppraisalPolicy): string {
-  const fitting = policy.references.filter(one => one.tee === claims.tee)
-  const found = fitting.find(one => one.measurement === claims.measurement)
-  return found?.name ?? refuse('appraisal.measurement', 'claims.measurement', fitting.map(one => `${one.name} (${one.measurement})`).join(', ') || `a reference value for ${claims.tee}`, claims.measurement, 'launch a guest runtime that the broker knows, or add its reference value')
+  const fitting = policy.measurements.filter(one => one.tee === claims.tee)
+  const found = fitting.find(one => one.hex === claims.measurement)
+  return found?.name ?? refuse('appraisal.measurement', 'claims.measurement', fitting.map(one => `${one.name} (${one.hex})`).join(', ') || `a reference value for ${claims.tee}`, claims.measurement, 'launch a guest runtime that the broker knows, or add its reference value')
+}
+
+function checkTcb(claims: Claims, policy: AppraisalPolicy, checks: Check[]): 'current' | 'outdated' {
+  const lacking = shortfall(claims)
+  if (lacking !== undefined && policy.tcb === 'current') refuse('appraisal.tcb', 'claims.tcb', `the reviewed minimum for ${claims.product}`, lacking, 'update the firmware, or let every owner agree to tcb: any')
+  checks.push({ id: 'tcb', result: lacking === undefined ? 'held' : 'not made', detail: lacking ?? 'at or above the reviewed minimum' })
+  return lacking === undefined ? 'current' : 'outdated'
 }
 
 /** Trust vector values of draft-ietf-rats-ar4si: 2 affirming, 32 warning. Simulated hardware is never affirmed. */
-function earOf(claims: Claims, tcb: 'current' | 'outdated', policy: AppraisalPolicy, now: number, evidence: Hash): Ear {
+function earOf(p: Primitives, claims: Claims, tcb: 'current' | 'outdated', policy: AppraisalPolicy, now: number): Ear {
   const hardware = claims.simulated || tcb === 'outdated' ? 32 : 2
   return {
     eat_profile: 'tag:ietf.org,2026:rats/ear#04', iat: now, exp: now + EAR_SECONDS, 'ear.verifier-id': { developer: 'https://cloister.dev', build: '0.1.0' },
@@ -142,8 +156,7 @@ function earOf(claims: Claims, tcb: 'current' | 'outdated', policy: AppraisalPol
       cpu0: {
         'ear.status': hardware === 2 ? 'affirming' : 'warning',
         'ear.trustworthiness-vector': { 'instance-identity': policy.chips === undefined ? 0 : 2, configuration: claims.debug || claims.migration ? 32 : 2, executables: 2, hardware, 'runtime-opaque': claims.debug ? 32 : 2 },
-        'ear.appraisal-policy-id': 'cloister/strict/1',
-        'cloister.evidence-digest': evidence,
+        'ear.appraisal-policy-id': hashOf(p, utf8(jcs(policy))),
         'ear.trustee.annotated-evidence': { tee: claims.tee, simulated: claims.simulated, measurement: claims.measurement, host_data: claims.hostData, product: claims.product },
       },
     },

@@ -1,0 +1,102 @@
+/**
+ * The Merkle tree of RFC 6962 and RFC 9162 section 2.1: leaf and node hashes, roots, inclusion and consistency proofs.
+ * Trusts the port's SHA-256.
+ */
+import { concat, equal } from '../bytes/bytes.ts'
+import { toHex } from '../bytes/hex.ts'
+import type { Primitives } from '../crypto/primitives.ts'
+import { attempt, refuse, type Result } from '../refusal.ts'
+
+export const leafHash = (p: Primitives, entry: Uint8Array): Uint8Array => p.hash('sha256', concat(LEAF, entry))
+export const nodeHash = (p: Primitives, left: Uint8Array, right: Uint8Array): Uint8Array => p.hash('sha256', concat(NODE, left, right))
+const LEAF = new Uint8Array([0])
+const NODE = new Uint8Array([1])
+const PROOF_MAX = 63
+
+/** Reads the hash of the full subtree at a level (0 = leaves) and index; the tree below `size` is complete. */
+export type HashAt = (level: number, index: number) => Uint8Array
+
+/** Root of the first `size` leaves. */
+export function rootAt(p: Primitives, size: number, hashAt: HashAt): Uint8Array {
+  return size === 0 ? p.hash('sha256', new Uint8Array(0)) : rangeRoot(p, 0, size, hashAt)
+}
+
+/** The audit path of leaf `index` in the tree of `size` leaves, from the leaf up. */
+export function inclusionProof(p: Primitives, index: number, size: number, hashAt: HashAt): Uint8Array[] {
+  const path = (start: number, end: number): Uint8Array[] => {
+    if (end - start === 1) return []
+    const middle = start + split(end - start)
+    return index < middle ? [...path(start, middle), rangeRoot(p, middle, end, hashAt)] : [...path(middle, end), rangeRoot(p, start, middle, hashAt)]
+  }
+  return path(0, size)
+}
+
+/** Proof that the tree of `size` leaves continues the tree of `old` leaves. */
+export function consistencyProof(p: Primitives, old: number, size: number, hashAt: HashAt): Uint8Array[] {
+  const prove = (start: number, end: number, whole: boolean): Uint8Array[] => {
+    if (old === end) return whole ? [] : [rangeRoot(p, start, end, hashAt)]
+    const middle = start + split(end - start)
+    return old <= middle ? [...prove(start, middle, whole), rangeRoot(p, middle, end, hashAt)] : [...prove(middle, end, false), rangeRoot(p, start, middle, hashAt)]
+  }
+  return old === 0 || old === size ? [] : prove(0, size, true)
+}
+
+/** Is this leaf hash at `index` of the tree with this size and root? Refuses `log.inclusion`. RFC 9162 section 2.1.3.2. */
+export function verifyInclusion(p: Primitives, leaf: Uint8Array, index: number, size: number, proof: readonly Uint8Array[], root: Uint8Array): Result<void> {
+  return attempt(() => {
+    if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size || proof.length > PROOF_MAX) refuse('log.inclusion', 'index', `an index below ${size}`, String(index))
+    let [node, last, hash] = [index, size - 1, leaf]
+    for (const step of proof) {
+      if (last === 0) return refuse('log.inclusion', 'proof', 'a path of the right length', 'a longer one')
+      if (node % 2 === 1 || node === last) {
+        hash = nodeHash(p, step, hash)
+        while (node % 2 === 0 && node !== 0) [node, last] = [node / 2, Math.floor(last / 2)]
+      } else hash = nodeHash(p, hash, step)
+      ;[node, last] = [Math.floor(node / 2), Math.floor(last / 2)]
+    }
+    if (last !== 0) refuse('log.inclusion', 'proof', 'a path of the right length', 'a shorter one')
+    if (!equal(hash, root)) refuse('log.inclusion', 'root', toHex(root), toHex(hash))
+  })
+}
+
+/** Does the tree (size, root) continue the tree (old, oldRoot)? Refuses `log.consistency`. RFC 9162 section 2.1.4.2. */
+export function verifyConsistency(p: Primitives, old: number, oldRoot: Uint8Array, size: number, root: Uint8Array, proof: readonly Uint8Array[]): Result<void> {
+  return attempt(() => {
+    const bad = (expected: string, got: string): never => refuse('log.consistency', `tree ${old} → ${size}`, expected, got)
+    if (old > size || old < 0 || proof.length > PROOF_MAX) bad('a tree that grew', 'one that shrank')
+    if (old === size) return proof.length === 0 && equal(oldRoot, root) ? undefined : bad('the same root', 'another root')
+    if (old === 0) return proof.length === 0 ? undefined : bad('no proof', 'one')
+    const power = (old & (old - 1)) === 0 && old < 2 ** 31 || Number.isInteger(Math.log2(old))
+    const [first, ...rest] = power ? [oldRoot, ...proof] : proof
+    if (first === undefined) return bad('a proof', 'none')
+    let [node, last] = [old - 1, size - 1]
+    while (node % 2 === 1) [node, last] = [Math.floor(node / 2), Math.floor(last / 2)]
+    let [before, after] = [first, first]
+    for (const step of rest) {
+      if (last === 0) return bad('a proof of the right length', 'a longer one')
+      if (node % 2 === 1 || node === last) {
+        before = nodeHash(p, step, before)
+        after = nodeHash(p, step, after)
+        while (node % 2 === 0 && node !== 0) [node, last] = [node / 2, Math.floor(last / 2)]
+      } else after = nodeHash(p, after, step)
+      ;[node, last] = [Math.floor(node / 2), Math.floor(last / 2)]
+    }
+    if (last !== 0 || !equal(before, oldRoot) || !equal(after, root)) bad('both roots', 'another tree')
+  })
+}
+
+/** The largest power of two below n. */
+function split(n: number): number {
+  let power = 1
+  while (power * 2 < n) power *= 2
+  return power
+}
+
+/** Root of the leaves [start, end): a full aligned subtree is read, anything else is put together. */
+function rangeRoot(p: Primitives, start: number, end: number, hashAt: HashAt): Uint8Array {
+  const width = end - start
+  const level = Math.log2(width)
+  if (Number.isInteger(level) && start % width === 0) return hashAt(level, start / width)
+  const middle = start + split(width)
+  return nodeHash(p, rangeRoot(p, start, middle, hashAt), rangeRoot(p, middle, end, hashAt))
+}
