@@ -44,7 +44,7 @@ where jaro_winkler_similarity(family(one), family(two)) > alike
    or levenshtein(sounds(one), sounds(two)) = 0
 
 -- 3. How much overlaps, for each pair of insurers and each kind of loss.
--- output overlap shape=aggregate by=loss_type(collision|theft|water|fire|glass|other) sum=amount(2000000) per-person=2
+-- output overlap shape=aggregate by=loss_type(collision|theft|water|fire|glass|other) sum=amount(1000000) per-person=2
 select a, b, loss_type, amount from vehicle_pairs
 
 -- 4. Rings: one vehicle with the same loss at three insurers.
