@@ -1,0 +1,388 @@
+/**
+ * The shell around the machine: it reads requests, hands events in, and carries effects out in the one order that the law
+ * allows: changes, debits and receipts durable in one transaction; the log's new head witnessed; then the key leaves.
+ *
+ * Several brokers may stand on one store and chip: each writes only on top of the version it decided on, and decides anew
+ * when another was first. Requests that wait together are committed together.
+ *
+ * Trusts: the chip it runs in, its store as far as tags and witnesses reach, the pinned evidence roots, its reference
+ * values. Does not trust: whoever asks, whoever carries the asking, the host's clock going back.
+ */
+import { toBase64 } from '@cloister/core/bytes/base64'
+import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
+import { hashOf } from '@cloister/core/charter/canonical'
+import type { Hash } from '@cloister/core/charter/types'
+import type { Primitives, Random } from '@cloister/core/crypto/primitives'
+import type { Evidence } from '@cloister/core/evidence/claims'
+import type { JsonObject } from '@cloister/core/bytes/json'
+import { encodeReceipt, parseReceipt, verifyReceiptSignature } from '@cloister/core/receipt/receipt'
+import { attempt, orRefuse, refusalOf, Refused, refuse, type Result } from '@cloister/core/refusal'
+import { helloData } from '@cloister/core/seal/binding'
+import { sealRelease } from '@cloister/core/seal/release'
+import { openLedger } from '../ledger/ledger.ts'
+import type { Witness } from '../ledger/witness.ts'
+import type { Store } from '../store/store.ts'
+import { openDeposit, sealedDigest } from './deposit.ts'
+import { openBytes, openIdentity, sealBytes, type Identity } from './identity.ts'
+import { Journal, type ShownHead } from './journal.ts'
+import { newest } from './life.ts'
+import { step, type Challenge, type DepositRequest, type Effect, type Event, type Reply, type Rules } from './machine.ts'
+import { makeNonce, readNonce } from './nonce.ts'
+import { actRequest, foundRequest, helloRequest, proposalRequest, putRequest, receiptRequest, releaseRequest, type PutRequest } from './requests.ts'
+import { read, stateOf, type Change } from './state.ts'
+
+/** The machine that the broker runs in. */
+export interface BrokerMachine {
+  /** Evidence about this broker over 64 bytes of report data. */
+  report(reportData: Uint8Array): Evidence
+  /** 32 bytes that only this chip gives to this measurement. */
+  sealingKey(): Uint8Array
+}
+
+export interface BrokerOptions {
+  readonly p: Primitives
+  readonly random: Random
+  /** Seconds since 1970. */
+  readonly clock: () => number
+  /** Opened with `storeKey(p, machine.sealingKey())`. */
+  readonly store: Store
+  readonly machine: BrokerMachine
+  readonly references: Rules['references']
+  readonly distrust: Rules['distrust']
+  readonly ledger: { readonly origin: string; readonly witnesses: readonly Witness[]; readonly quorum: number }
+  /** Seconds for which a challenge is good; 60. */
+  readonly nonceSeconds?: number
+  /** Seconds after which the head is cosigned anew; 15. */
+  readonly headSeconds?: number
+}
+
+export type Answer = Promise<Result<{ readonly [key: string]: unknown }>>
+
+export interface Broker {
+  /** Formatted signing key and X-Wing public key, as `hello` gives them. */
+  readonly key: string
+  readonly seal: Uint8Array
+  readonly journal: Journal
+  hello(body: JsonObject): Answer
+  release(body: JsonObject): Answer
+  why(body: JsonObject): Answer
+  receipt(body: JsonObject): Answer
+  found(body: JsonObject): Answer
+  propose(body: JsonObject): Answer
+  act(body: JsonObject): Answer
+  deposit(body: JsonObject): Answer
+  charter(lineage: Hash): Answer
+  /** Charters of all epochs, first to newest. */
+  epochs(lineage: Hash): Answer
+  /** Housekeeping; call it every minute or so. */
+  tick(): Answer
+  close(): void
+}
+
+/**
+ * Open a broker on its store. Leaves with `store.*` when the store cannot be opened by this chip.
+ *
+ * @example
+ * const broker = openBroker({ p, random, clock, store, machine, references, distrust: {}, ledger: { origin: 'log.example', witnesses, quorum: 1 } })
+ * await broker.hello({ nonce: toBase64(random(32)), charter })
+ */
+export function openBroker(options: BrokerOptions): Broker {
+  return new LocalBroker(options)
+}
+
+type MakeEvent = (about: { now: number; head: Event['head']; next: number }) => Event
+interface Settled { readonly reply: Reply; readonly receipts: readonly string[]; readonly effects: readonly Effect[]; readonly head: ShownHead }
+interface Job { readonly make: MakeEvent; readonly settle: (result: Result<Settled>) => void }
+
+class LocalBroker implements Broker {
+  readonly key: string
+  readonly seal: Uint8Array
+  readonly journal: Journal
+  readonly #options: BrokerOptions
+  readonly #identity: Identity
+  readonly #rules: Rules
+  readonly #queue: Job[] = []
+  #records = new Map<string, unknown>()
+  #version = -1
+  #draining = false
+  #closed = false
+
+  constructor(options: BrokerOptions) {
+    const { p, store, machine, random, references, distrust, ledger, clock } = options
+    this.#options = options
+    this.#identity = openIdentity(p, store, machine.sealingKey(), random)
+    this.#rules = { p, references, distrust, nonceSeconds: options.nonceSeconds ?? 60 }
+    this.key = this.#identity.key
+    this.seal = this.#identity.seal.publicKey
+    this.journal = new Journal(p, openLedger({ p, signer: this.#identity.logSigner, ...ledger }), store, clock)
+    this.#reload()
+  }
+
+  async hello(body: JsonObject): Answer {
+    const { p, machine, random, clock } = this.#options
+    const head = this.#freshHead()
+    return attempt(() => {
+      const request = helloRequest(body)
+      const evidence = machine.report(helloData(p, { nonce: request.nonce, seal: this.seal, sign: this.key }))
+      const self = { evidence, key: this.key, seal: toBase64(this.seal), policy: this.journal.policyText() }
+      if (request.charter === undefined) return self
+      const { text, size } = orRefuse(head)
+      const { lineage, charter } = this.#newestOf(request.charter)
+      return {
+        ...self, head: text, lineage: lineage.lineage, charter, epoch: lineage.epoch,
+        nonce: toBase64(makeNonce(p, this.#identity.challengeKey, { issuedAt: clock(), size }, lineage.digest, random)),
+        enacted: this.journal.entry(lineage.enacted.index), proof: this.journal.prove(lineage.enacted.index),
+      }
+    })
+  }
+
+  async release(body: JsonObject): Answer {
+    const settled = await this.#decide('release', body)
+    return attempt(() => {
+      const { receipts, effects, reply, head } = orRefuse(settled)
+      const sealed = effects.flatMap(effect => (effect.do === 'seal' ? [this.#seal(effect)] : []))
+      return { sealed: sealed[0], receipt: receipts[0], proof: this.#proofOf(reply, head) }
+    })
+  }
+
+  async why(body: JsonObject): Answer {
+    const settled = await this.#decide('why', body)
+    return settled.ok ? { ok: true, value: settled.value.reply.body } : settled
+  }
+
+  async receipt(body: JsonObject): Answer {
+    const read = attempt(() => {
+      const envelope = receiptRequest(body)
+      const receipt = orRefuse(parseReceipt(envelope))
+      orRefuse(verifyReceiptSignature(this.#options.p, receipt, receipt.key))
+      return { envelope, digest: hashOf(this.#options.p, utf8(envelope)), key: receipt.key, verb: receipt.verb, lineage: receipt.predicate['lineage'] }
+    })
+    return read.ok ? this.#told(about => ({ ...about, kind: 'receipt', receipt: read.value })) : read
+  }
+
+  async found(body: JsonObject): Answer {
+    const read = attempt(() => foundRequest(body))
+    return read.ok ? this.#told(about => ({ ...about, kind: 'found', ...read.value })) : read
+  }
+
+  async propose(body: JsonObject): Answer {
+    const read = attempt(() => proposalRequest(body))
+    if (!read.ok) return read
+    const told = await this.#told(about => ({ ...about, kind: 'propose', ...read.value }))
+    await this.tick() // its notice runs from the head that now contains it
+    return told
+  }
+
+  async act(body: JsonObject): Answer {
+    const read = attempt(() => actRequest(body))
+    if (!read.ok) return read
+    if (read.value.verb === 'enact') await this.tick()
+    return this.#told(about => ({ ...about, kind: 'act', act: read.value }))
+  }
+
+  async deposit(body: JsonObject): Answer {
+    const read = attempt(() => this.#keep(putRequest(body)))
+    return read.ok ? this.#told(about => ({ ...about, kind: 'deposit', request: read.value })) : read
+  }
+
+  async charter(lineage: Hash): Answer {
+    const head = this.#freshHead()
+    return attempt(() => {
+      const state = this.#state()
+      const { lineage: found, charter } = newest(state, lineage)
+      const proposals = read.proposals(state, lineage).filter(one => one.ended !== true).map(({ digest, charter: next, acts, includedAt }) => ({ digest, epoch: next.epoch, charter: next, acts, ...(includedAt === undefined ? {} : { includedAt }) }))
+      const { digest, epoch, history, versions, revoked, revokedAssets } = found
+      return { charter, digest, epoch, lineage, history, versions, revoked, revokedAssets, head: orRefuse(head).text, enacted: this.journal.entry(found.enacted.index), proof: this.journal.prove(found.enacted.index), proposals }
+    })
+  }
+
+  async epochs(lineage: Hash): Answer {
+    return attempt(() => {
+      const state = this.#state()
+      return { charters: newest(state, lineage).lineage.history.map(digest => read.charter(state, digest)?.charter) }
+    })
+  }
+
+  async tick(): Answer {
+    this.#freshHead()
+    const settled = await this.#submit(about => ({ ...about, kind: 'tick' }))
+    return settled.ok ? { ok: true, value: {} } : settled
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  async #decide(kind: 'release' | 'why', body: JsonObject): Promise<Result<Settled>> {
+    const { p } = this.#options
+    const read = attempt(() => {
+      const request = releaseRequest(body)
+      const given = readNonce(p, this.#identity.challengeKey, request.nonce, request.charter)
+      const root = given === undefined ? undefined : this.journal.rootAt(given.size)
+      const challenge: Challenge | undefined = given === undefined || root === undefined ? undefined : { issuedAt: given.issuedAt, charter: request.charter, root }
+      return { request, challenge }
+    })
+    return read.ok ? this.#submit(about => ({ ...about, kind, ...read.value })) : read
+  }
+
+  /** Submit, and answer with the body, the receipt and its proof. */
+  async #told(make: MakeEvent): Answer {
+    const settled = await this.#submit(make)
+    return attempt(() => {
+      const { reply, receipts, head } = orRefuse(settled)
+      return { ...reply.body, ...(receipts[0] === undefined ? {} : { receipt: receipts[0] }), ...(reply.logged === undefined ? {} : { proof: this.#proofOf(reply, head) }) }
+    })
+  }
+
+  #submit(make: MakeEvent): Promise<Result<Settled>> {
+    if (this.#closed) return Promise.resolve({ ok: false, refusal: refusalOf('store.locked', 'broker', 'an open broker', 'a closed one') })
+    if (this.#queue.length >= QUEUE_MAX) return Promise.resolve({ ok: false, refusal: refusalOf('broker.request', 'broker', `at most ${QUEUE_MAX} requests waiting`, 'one more', 'try again') })
+    return new Promise(settle => {
+      this.#queue.push({ make, settle })
+      if (!this.#draining) void this.#drain()
+    })
+  }
+
+  async #drain(): Promise<void> {
+    this.#draining = true
+    // One turn of the event loop, so that requests which arrived together share one commit.
+    await new Promise<void>(resolve => { setImmediate(resolve) })
+    while (this.#queue.length > 0) {
+      const jobs = this.#queue.splice(0, BATCH_MAX)
+      try {
+        this.#carryOut(jobs)
+      } catch (error) {
+        // A refusal of the store is an answer; anything else is our bug and must be seen, after the askers were told.
+        const refusal = error instanceof Refused ? error.refusal : refusalOf('store.corrupt', 'broker', 'a completed request', 'a failure of the broker')
+        for (const job of jobs) job.settle({ ok: false, refusal })
+        this.#version = -1
+        if (!(error instanceof Refused)) this.#fail(error)
+      }
+    }
+    this.#draining = false
+  }
+
+  #fail(error: unknown): void {
+    this.#closed = true
+    this.#draining = false
+    queueMicrotask(() => { throw error })
+  }
+
+  #carryOut(jobs: readonly Job[]): void {
+    const before = this.#freshHead()
+    const done = this.#commit(jobs, before.ok ? before.value : NO_HEAD)
+    const logged = done.some(one => one.receipts.length > 0)
+    const published = logged ? this.journal.publish() : before
+    jobs.forEach((job, i) => {
+      const one = done[i]
+      if (one === undefined) return
+      if (!one.reply.ok) return job.settle(one.reply)
+      const { receipts, effects } = one
+      if (receipts.length > 0 && !published.ok) return job.settle(published)
+      job.settle({ ok: true, value: { reply: one.reply.value, receipts, effects, head: published.ok ? published.value : NO_HEAD } })
+    })
+  }
+
+  /** Decide every job on one version of the state and write all of it at once; when another broker was first, again. */
+  #commit(jobs: readonly Job[], head: ShownHead): { reply: Result<Reply>; receipts: string[]; effects: readonly Effect[] }[] {
+    const { store, clock } = this.#options
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      const first = this.#state()
+      const version = this.#version
+      const size = this.journal.size()
+      let state = first
+      const changes: Change[] = []
+      const entries: string[] = []
+      const done = jobs.map(job => {
+        const event = job.make({ now: clock(), head: { time: head.time, witnesses: head.witnesses, size: head.size }, next: size + entries.length })
+        const result = step(this.#rules, state, event)
+        const receipts = result.effects.flatMap(effect => this.#entryOf(effect))
+        state = result.state
+        changes.push(...result.changes)
+        entries.push(...receipts)
+        return { reply: result.reply, receipts, effects: result.effects }
+      })
+      if (changes.length === 0 && entries.length === 0) return done
+      const written = store.write(version, tx => {
+        for (const { key, value } of changes) value === undefined ? tx.delete(key) : tx.put(key, utf8(JSON.stringify(value)))
+        this.journal.append(tx, entries.map(entry => utf8(entry)))
+      })
+      if (written.moved) continue
+      for (const { key, value } of changes) value === undefined ? this.#records.delete(key) : this.#records.set(key, value)
+      this.#version = written.version
+      return done
+    }
+    return refuse('store.locked', 'broker', 'a turn to write', `${TRIES_MAX} times another broker was first`, 'try again')
+  }
+
+  #entryOf(effect: Effect): string[] {
+    if (effect.do === 'log') return [encodeReceipt(this.#identity.signer, effect.verb, effect.subject, effect.predicate)]
+    return effect.do === 'entry' ? [effect.envelope] : []
+  }
+
+  /** The last step: the receipt is durable and witnessed. What another broker revoked in the meantime does not leave. */
+  #seal(effect: Effect & { readonly do: 'seal' }) {
+    const { p, random } = this.#options
+    const { charter, epoch, nonce, head } = effect
+    const state = this.#state()
+    const keys = effect.keys.map(({ asset, version, digest, atRest, lineage }) => {
+      const now = newest(state, lineage).lineage
+      if (now.digest !== charter || now.revoked || now.revokedAssets.includes(asset) || (now.versions[asset]?.version ?? 1) !== version) refuse('charter.superseded', 'charter', 'the charter that was decided on', 'a newer one, or a revocation, while the receipt was logged')
+      return { asset, version, digest, identity: fromUtf8(this.#openAtRest(atRest, restName(lineage, asset, version))) }
+    })
+    return sealRelease(p, this.#identity.signer, effect.to, { charter, epoch, nonce, head, assets: keys.map(key => key.asset) }, keys, random)
+  }
+
+  #openAtRest(atRest: string, name: string): Uint8Array {
+    return openBytes(this.#options.p, this.#identity.restKey, Buffer.from(atRest, 'base64'), name) ?? refuse('store.corrupt', name, 'a key sealed by this broker', 'another one')
+  }
+
+  /** From the owner's seal to the disk's, never through the machine or the log. */
+  #keep(request: PutRequest): DepositRequest {
+    const { p, random } = this.#options
+    const { lineage, asset, version, digest, acts } = request
+    const identity = openDeposit(p, this.#identity.seal.secret, { lineage, asset, version, digest }, request)
+    const atRest = sealBytes(p, this.#identity.restKey, utf8(identity), restName(lineage, asset, version), random)
+    return { lineage, asset, version, digest, acts, sealedDigest: sealedDigest(p, request), atRest: toBase64(atRest) }
+  }
+
+  #newestOf(digest: Hash) {
+    const state = this.#state()
+    const known = read.charter(state, digest) ?? refuse('head.unknown-charter', 'charter', 'a charter of this broker', digest)
+    return newest(state, known.lineage)
+  }
+
+  #proofOf(reply: Reply, head: ShownHead): string | undefined {
+    if (reply.logged === undefined) return undefined
+    return reply.logged.index < head.size ? this.journal.prove(reply.logged.index) : refuse('log.unavailable', 'log', `a witnessed head beyond entry ${reply.logged.index}`, `size ${head.size}`)
+  }
+
+  /** A head that covers everything durable and was cosigned lately; the last one when the witnesses do not answer now. */
+  #freshHead(): Result<ShownHead> {
+    const head = this.journal.head()
+    const current = attempt(() => head !== undefined && head.size === this.journal.size() && Math.abs(this.#options.clock() - head.time) < (this.#options.headSeconds ?? 15))
+    if (!current.ok) return current
+    if (current.value && head !== undefined) return { ok: true, value: head }
+    const published = this.journal.publish()
+    return published.ok || head === undefined ? published : { ok: true, value: head }
+  }
+
+  #state() {
+    if (this.#options.store.version() !== this.#version) this.#reload()
+    return stateOf(this.#records)
+  }
+
+  #reload(): void {
+    const { version, entries } = this.#options.store.load('broker')
+    // Written by `#commit`, under tags that only this chip can make.
+    this.#records = new Map(entries.map(({ key, value }): [string, unknown] => [key, JSON.parse(fromUtf8(value))]))
+    this.#version = version
+  }
+}
+
+const QUEUE_MAX = 4_096
+const BATCH_MAX = 64
+const TRIES_MAX = 20
+/** A log that nobody has witnessed yet: enough to found a charter on, never enough to release under. */
+const NO_HEAD: ShownHead = { text: '', size: 0, root: new Uint8Array(0), time: 0, witnesses: 0 }
+const restName = (lineage: Hash, asset: string, version: number) => `${lineage}/${asset}/${version}`

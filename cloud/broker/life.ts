@@ -1,0 +1,218 @@
+/**
+ * The life of a charter in the broker (charter.md section 7): founded, proposed, approved, vetoed, enacted, revoked. What
+ * a change touches and who must sign is `core/charter`; here stands what happens to state and log.
+ */
+import { actsSatisfy, founded, signers, verifyAct, type Act } from '@cloister/core/charter/acts'
+import { charterDigest, programIdentity } from '@cloister/core/charter/canonical'
+import { review, type Review } from '@cloister/core/charter/review'
+import type { Charter, Hash, Name } from '@cloister/core/charter/types'
+import { orRefuse, refuse } from '@cloister/core/refusal'
+import { rotate } from './assets.ts'
+import type { Effect, Event, Outcome, Rules } from './machine.ts'
+import { keys, read, type Change, type KeyVersion, type Lineage, type Proposal, type State } from './state.ts'
+
+/** Epoch 1: with the approval of every party it is in force at once. Founding again what stands already changes nothing. */
+export function found(rules: Rules, state: State, event: Event & { readonly charter: Charter; readonly acts: readonly Act[] }): Outcome {
+  const { charter, acts, now, next } = event
+  const lineage = charterDigest(rules.p, charter)
+  if (charter.epoch !== 1) refuse('charter.lineage', 'epoch', '1 for a new lineage', String(charter.epoch), 'propose it to its lineage')
+  orRefuse(founded(rules.p, charter, lineage, acts))
+  const known = read.lineage(state, lineage)
+  if (known !== undefined) return { changes: [], effects: [], reply: { ...(known.epoch === 1 ? { logged: known.enacted } : {}), body: { lineage, digest: known.digest, epoch: known.epoch } } }
+  const fresh: Lineage = {
+    lineage, digest: lineage, epoch: 1, history: [lineage], enactedAt: now, enacted: { index: next },
+    revoked: false, revokedAssets: [], revokedPrograms: [], revocations: [], versions: versionsAfter({}, charter, []),
+  }
+  return {
+    changes: [...setLineage(fresh), { key: keys.charter(lineage), value: { lineage, charter } }],
+    effects: [logEnacted(fresh, charter, undefined, acts)],
+    reply: { logged: { index: next }, body: { lineage, digest: lineage, epoch: 1 } },
+  }
+}
+
+/** A successor of the newest charter, with its review. The notice starts when the log has it, not now. */
+export function propose(rules: Rules, state: State, event: Event & { readonly charter: Charter; readonly act: Act }): Outcome {
+  const { charter: proposed, act, next } = event
+  const { lineage, charter: prev } = newest(state, act.lineage)
+  const digest = charterDigest(rules.p, proposed)
+  const reviewed = orRefuse(review(rules.p, prev, proposed))
+  checkAct(rules, [prev, proposed], act, { verb: 'propose', lineage: lineage.lineage, digest, epoch: proposed.epoch, prev: lineage.digest })
+  const key = keys.proposal(lineage.lineage, digest)
+  const body = { lineage: lineage.lineage, digest, epoch: proposed.epoch, review: reviewed }
+  const known = read.proposal(state, lineage.lineage, digest)
+  if (known?.ended === true) refuse('charter.stale-proposal', 'charter', 'a proposal that was not vetoed', digest, 'change it and propose that')
+  if (known !== undefined) return { changes: [], effects: [], reply: { logged: known.proposed, body } }
+  if (read.proposals(state, lineage.lineage).length >= PROPOSALS_MAX) refuse('broker.request', 'charter', `at most ${PROPOSALS_MAX} open proposals`, 'one more', 'veto one that is not wanted')
+  const proposal: Proposal = { lineage: lineage.lineage, digest, charter: proposed, acts: [], proposed: { index: next } }
+  return {
+    changes: [{ key, value: proposal }],
+    effects: [logCharter('proposed', lineage.lineage, digest, { epoch: proposed.epoch, prev: lineage.digest, change: reviewed.change, touched: reviewed.lines, party: act.party, act })],
+    reply: { logged: proposal.proposed, body },
+  }
+}
+
+/** Approve, veto, enact, revoke, rotate: whatever a party says about a charter it is in. */
+export function actOn(rules: Rules, state: State, event: Event & { readonly act: Act }): Outcome {
+  switch (event.act.verb) {
+    case 'approve': return approve(rules, state, event)
+    case 'veto': return veto(rules, state, event)
+    case 'enact': return enact(rules, state, event)
+    case 'revoke': return revoke(rules, state, event)
+    case 'rotate': return rotate(rules, state, event)
+    default: return refuse('charter.act', 'act.verb', 'approve, veto, enact, revoke or rotate', event.act.verb)
+  }
+}
+
+type ActEvent = Event & { readonly act: Act }
+
+function approve(rules: Rules, state: State, { act, next }: ActEvent): Outcome {
+  const { lineage, prev, proposal } = pending(rules, state, act, 'approve')
+  if (proposal.acts.some(one => one.verb === 'veto' && one.party === act.party && one.key === act.key)) refuse('charter.act', 'act', 'an approval that was not taken back', `${act.party} vetoed`, 'propose it anew with a change')
+  const others = proposal.acts.filter(one => !(one.party === act.party && one.key === act.key))
+  return {
+    changes: [{ key: keys.proposal(lineage.lineage, act.digest), value: { ...proposal, acts: [...others, act] } }],
+    effects: [logCharter('approved', lineage.lineage, act.digest, { epoch: act.epoch, prev, party: act.party, act })],
+    reply: { logged: { index: next }, body: { lineage: lineage.lineage, digest: act.digest, epoch: act.epoch } },
+  }
+}
+
+/** A touched owner's veto ends the proposal; any party's veto takes back its own approval. */
+function veto(rules: Rules, state: State, { act, next }: ActEvent): Outcome {
+  const { lineage, prev, proposal, reviewed, charter } = pending(rules, state, act, 'veto')
+  const acts = [...proposal.acts.filter(one => one.party !== act.party || (one.verb === 'veto' && one.key !== act.key)), act] // its approvals go
+  const touched = reviewed.touched.flatMap(item => item.who)
+  const dead = signers(rules.p, charter, acts, one => one.verb === 'veto').some(party => touched.includes(party))
+  const key = keys.proposal(lineage.lineage, act.digest)
+  return {
+    changes: [{ key, value: dead ? { ...proposal, acts, ended: true } : { ...proposal, acts } }],
+    effects: [logCharter('vetoed', lineage.lineage, act.digest, { epoch: act.epoch, prev, party: act.party, act, ends: dead })],
+    reply: { logged: { index: next }, body: { lineage: lineage.lineage, digest: act.digest, epoch: act.epoch, ended: dead } },
+  }
+}
+
+/** The successor becomes the newest charter: at once nothing moves under the old one, and what was narrowed gets new keys. */
+function enact(rules: Rules, state: State, { act, next, head, now }: ActEvent): Outcome {
+  const { lineage, charter, proposal, reviewed } = pending(rules, state, act, 'enact')
+  const successor = proposal.charter
+  const includedAt = proposal.includedAt ?? refuse('charter.notice', 'proposal', 'a proposal that the witnessed log contains', 'one that is not in it yet', 'try again')
+  // The earlier of the two clocks: neither the broker's nor a witness's alone can shorten a notice.
+  orRefuse(actsSatisfy(rules.p, { lineage: lineage.lineage, prev: charter, next: successor, digest: act.digest, proposedAt: includedAt }, reviewed, proposal.acts, Math.min(now, head.time)))
+  const enacted: Lineage = {
+    ...lineage, digest: act.digest, epoch: successor.epoch, history: [...lineage.history, act.digest], enacted: { index: next },
+    versions: versionsAfter(lineage.versions, successor, narrowedAssets(reviewed)), revocations: [],
+  }
+  return {
+    changes: [
+      ...setLineage(enacted), { key: keys.charter(act.digest), value: { lineage: lineage.lineage, charter: successor } },
+      // Every other proposal stood on the old charter: stale, whoever wanted it.
+      ...state.keys(keys.proposals(lineage.lineage)).map(key => ({ key })),
+    ],
+    effects: [logEnacted(enacted, successor, reviewed, proposal.acts)],
+    reply: { logged: { index: next }, body: { lineage: lineage.lineage, digest: act.digest, epoch: successor.epoch, change: reviewed.change } },
+  }
+}
+
+/**
+ * An owner takes back its asset (`subject` = `<name>@<version of its key>`, so that the act cannot be said again after
+ * the owner has put a new key) alone; a program (`program:<name>`) or the whole charter needs the
+ * quorum that may widen. Effective with the answer.
+ */
+function revoke(rules: Rules, state: State, { act, next }: ActEvent): Outcome {
+  const { lineage, charter } = newest(state, act.lineage)
+  checkAct(rules, [charter], act, { verb: 'revoke', lineage: lineage.lineage, digest: lineage.digest, epoch: lineage.epoch, prev: charter.prev })
+  const acts = [...lineage.revocations.filter(one => !(one.party === act.party && one.key === act.key && one.subject === act.subject)), act]
+  const agreed = signers(rules.p, charter, acts, one => one.verb === 'revoke' && one.subject === act.subject && one.digest === lineage.digest)
+  const done = mayRevoke(lineage, charter, act.subject, agreed)
+  const revoked: Lineage = done ? { ...revokedBy(rules, lineage, charter, act.subject), revocations: acts.filter(one => one.subject !== act.subject) } : { ...lineage, revocations: acts }
+  if (acts.length > REVOCATIONS_MAX) refuse('broker.request', 'act', `at most ${REVOCATIONS_MAX} open revocations`, 'one more')
+  return {
+    changes: setLineage(revoked),
+    effects: [logCharter('revoked', lineage.lineage, lineage.digest, { epoch: lineage.epoch, party: act.party, subject: act.subject ?? 'charter', effective: done, act })],
+    reply: { logged: { index: next }, body: { lineage: lineage.lineage, subject: act.subject ?? 'charter', effective: done } },
+  }
+}
+
+function mayRevoke(lineage: Lineage, charter: Charter, subject: string | undefined, agreed: readonly Name[]): boolean {
+  const program = subject?.startsWith('program:') === true ? subject.slice('program:'.length) : undefined
+  if (subject !== undefined && program === undefined) {
+    const asset = assetOf(subject)
+    const { owner, version } = lineage.versions[asset] ?? { owner: '', version: 0 }
+    if (charter.assets[asset] === undefined) refuse('asset.unknown', 'act.subject', Object.keys(charter.assets).join(', '), asset)
+    if (subject !== `${asset}@${version}`) refuse('charter.act', 'act.subject', `${asset}@${version}`, subject, 'sign the act for the key in use')
+    return agreed.includes(owner)
+  }
+  if (program !== undefined && charter.programs[program] === undefined) refuse('program.unknown', 'act.subject', Object.keys(charter.programs).join(', '), program)
+  return charter.change.widen.of.filter(party => agreed.includes(party)).length >= charter.change.widen.need
+}
+
+function revokedBy(rules: Rules, lineage: Lineage, charter: Charter, subject: string | undefined): Lineage {
+  if (subject === undefined) return { ...lineage, revoked: true }
+  const program = charter.programs[subject.slice('program:'.length)]
+  if (subject.startsWith('program:') && program !== undefined) return { ...lineage, revokedPrograms: [...lineage.revokedPrograms, programIdentity(rules.p, lineage.lineage, subject.slice('program:'.length), program)] }
+  const asset = assetOf(subject)
+  return { ...lineage, revokedAssets: unique([...lineage.revokedAssets, asset]), versions: versionsAfter(lineage.versions, charter, [asset]) }
+}
+
+/** Notices that begin to run: proposals which the head now contains. */
+export function included(state: State, { head }: Event): Change[] {
+  return state.keys('broker/proposal/').flatMap(key => {
+    const proposal = state.get(key) as Proposal // the prefix holds proposals only
+    return proposal.includedAt !== undefined || proposal.proposed.index >= head.size ? [] : [{ key, value: { ...proposal, includedAt: head.time } }]
+  })
+}
+
+/** The newest charter of a lineage. Leaves with `head.unknown-charter`. */
+export function newest(state: State, name: Hash): { lineage: Lineage; charter: Charter } {
+  const lineage = read.lineage(state, name)
+  const record = lineage === undefined ? undefined : read.charter(state, lineage.digest)
+  return lineage === undefined || record === undefined ? refuse('head.unknown-charter', 'lineage', 'a lineage of this broker', name) : { lineage, charter: record.charter }
+}
+
+/** The open proposal an act is about. A proposal whose `prev` is no longer the newest charter is gone. */
+function pending(rules: Rules, state: State, act: Act, verb: Act['verb']): { lineage: Lineage; charter: Charter; prev: Hash; proposal: Proposal; reviewed: Review } {
+  const { lineage, charter } = newest(state, act.lineage)
+  const known = read.proposal(state, act.lineage, act.digest)
+  const proposal = known !== undefined && known.ended !== true ? known : refuse('charter.stale-proposal', 'act.digest', 'an open proposal on top of the newest charter', act.digest, 'propose again on top of the newest charter')
+  checkAct(rules, [charter, proposal.charter], act, { verb, lineage: lineage.lineage, digest: proposal.digest, epoch: proposal.charter.epoch, prev: lineage.digest })
+  return { lineage, charter, prev: lineage.digest, proposal, reviewed: orRefuse(review(rules.p, charter, proposal.charter)) }
+}
+
+export interface ActAbout { readonly verb: Act['verb']; readonly lineage: Hash; readonly digest: Hash; readonly epoch: number; readonly prev: Hash | undefined; readonly subject?: string }
+
+/** Signed by a party of one of these charters, and about exactly this verb, digest, epoch and predecessor. */
+export function checkAct(rules: Rules, charters: readonly Charter[], act: Act, about: ActAbout): void {
+  for (const field of ['verb', 'lineage', 'digest', 'epoch', 'prev', 'subject'] as const) {
+    if (field === 'subject' && about.verb !== 'put') continue // its verb reads it
+    if (act[field] !== about[field]) refuse('charter.act', `act.${field}`, String(about[field]), String(act[field]), 'sign the act again for this charter')
+  }
+  const verdicts = charters.map(charter => verifyAct(rules.p, charter, act))
+  const good = verdicts.find(verdict => verdict.ok) ?? verdicts[0]
+  if (good !== undefined) orRefuse(good)
+}
+
+/** Versions of keys: assets named in `changed`, and assets under a new owner, get the next one. */
+export function versionsAfter(before: Lineage['versions'], charter: Charter, changed: readonly Name[]): Lineage['versions'] {
+  const next: Record<Name, KeyVersion> = { ...before }
+  for (const [name, { owner }] of Object.entries(charter.assets)) {
+    const old = before[name]
+    next[name] = { owner, version: old === undefined ? 1 : old.owner !== owner || changed.includes(name) ? old.version + 1 : old.version }
+  }
+  return next
+}
+
+const narrowedAssets = (reviewed: Review) => unique(reviewed.touched.filter(item => item.what === 'grant' && item.effect === 'narrow').map(item => item.name.split(' ')[0] ?? ''))
+
+export const setLineage = (lineage: Lineage): Change[] => [{ key: keys.lineage(lineage.lineage), value: lineage }]
+
+function logEnacted(lineage: Lineage, charter: Charter, reviewed: Review | undefined, acts: readonly Act[]): Effect {
+  return logCharter('enacted', lineage.lineage, lineage.digest, { epoch: charter.epoch, ...(charter.prev === undefined ? {} : { prev: charter.prev }), change: reviewed?.change ?? 'founded', touched: reviewed?.lines ?? [], approvals: acts.filter(act => act.verb === 'approve') })
+}
+
+function logCharter(verb: string, lineage: Hash, digest: Hash, predicate: Record<string, unknown>): Effect {
+  return { do: 'log', verb, subject: [{ name: 'charter', digest: { sha256: digest.slice('sha256:'.length) } }], predicate: { lineage, charter: digest, ...predicate } }
+}
+
+const assetOf = (subject: string) => subject.split('@')[0] ?? ''
+const unique = (names: readonly Name[]) => [...new Set(names)].sort()
+const PROPOSALS_MAX = 16
+const REVOCATIONS_MAX = 256

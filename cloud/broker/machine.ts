@@ -1,0 +1,136 @@
+/**
+ * The gate as a pure function: `step(rules, state, event) → { state, changes, effects, reply }`. Clock, randomness, the head
+ * of the log and every request come in with the event; keys, disk and network stay outside. The same function replays a
+ * simulation, answers `why`, and lets any party check a broker against its log.
+ *
+ * The order of things is the shell's duty (broker.ts): changes and log entries are durable in one transaction, the log's
+ * new head is witnessed, and only then a `seal` effect is carried out.
+ */
+import type { Act } from '@cloister/core/charter/acts'
+import type { Fact } from '@cloister/core/charter/decide'
+import type { Charter, Grant, Hash, Name } from '@cloister/core/charter/types'
+import type { Primitives } from '@cloister/core/crypto/primitives'
+import type { Evidence } from '@cloister/core/evidence/claims'
+import type { AppraisalPolicy } from '@cloister/core/appraisal/appraise'
+import { attempt, refuse, type Result } from '@cloister/core/refusal'
+import { deposit } from './assets.ts'
+import { actOn, found, propose, included } from './life.ts'
+import { release, receive, why } from './release.ts'
+import { after, keys, read, type Change, type LoggedAt, type State } from './state.ts'
+
+/** What does not change while a broker runs. */
+export interface Rules {
+  readonly p: Primitives
+  /** Guest runtimes that may get keys, by launch measurement. */
+  readonly references: AppraisalPolicy['measurements']
+  readonly distrust: AppraisalPolicy['distrust']
+  /** Seconds for which a challenge is good. */
+  readonly nonceSeconds: number
+}
+
+/** The newest witnessed head: its size, how many witnesses cosigned it, and the time at which enough of them had. */
+export interface HeadView { readonly time: number; readonly witnesses: number; readonly size: number }
+
+export interface ReleaseRequest {
+  readonly charter: Hash
+  readonly epoch: number
+  readonly program: Name
+  readonly assets: readonly { readonly asset: Name; readonly can: Grant['can']; readonly as?: string }[]
+  readonly nonce: Uint8Array
+  readonly evidence: Evidence
+  readonly guest: { readonly seal: Uint8Array; readonly sign: string }
+  readonly facts: readonly Fact[]
+}
+/** What a challenge says that is really ours; undefined when it is not. */
+export interface Challenge { readonly issuedAt: number; readonly charter: Hash; readonly root: Uint8Array }
+
+/** `next` is the index that the next entry of the log will have. */
+export type Event = { readonly now: number; readonly head: HeadView; readonly next: number } & (
+  | { readonly kind: 'found'; readonly charter: Charter; readonly acts: readonly Act[] }
+  | { readonly kind: 'propose'; readonly charter: Charter; readonly act: Act }
+  | { readonly kind: 'act'; readonly act: Act }
+  | { readonly kind: 'deposit'; readonly request: DepositRequest }
+  | { readonly kind: 'release' | 'why'; readonly request: ReleaseRequest; readonly challenge: Challenge | undefined }
+  | { readonly kind: 'receipt'; readonly receipt: GuestReceipt }
+  | { readonly kind: 'tick' }
+)
+export interface DepositRequest {
+  readonly lineage: Hash
+  readonly asset: Name
+  readonly version: number
+  readonly digest: Hash
+  /** The key as its owner sealed it, and as the shell sealed it anew for the disk; the machine reads neither. */
+  readonly sealedDigest: Hash
+  readonly atRest: string
+  /** The owner's act; several where the owner's keys have a quorum. */
+  readonly acts: readonly Act[]
+}
+/** A receipt of a guest whose signature the shell has found to be by `key`. */
+export interface GuestReceipt { readonly envelope: string; readonly digest: Hash; readonly key: string; readonly verb: string; readonly lineage: unknown }
+
+export type Effect =
+  /** Append a receipt signed by the broker. */
+  | { readonly do: 'log'; readonly verb: string; readonly subject: readonly Subject[]; readonly predicate: { readonly [key: string]: unknown } }
+  /** Append a receipt that is already signed. */
+  | { readonly do: 'entry'; readonly envelope: string }
+  /** After everything is durable and witnessed: seal these keys to the guest. */
+  | { readonly do: 'seal'; readonly to: Uint8Array; readonly charter: Hash; readonly epoch: number; readonly nonce: Uint8Array; readonly head: Uint8Array; readonly keys: readonly { readonly asset: Name; readonly version: number; readonly digest: Hash; readonly atRest: string; readonly lineage: Hash }[] }
+export interface Subject { readonly name: string; readonly digest: { readonly sha256: string } }
+
+/** What the asker is told, beside what the shell adds (envelopes, proofs, sealed keys). `logged` is the entry to prove. */
+export interface Reply { readonly logged?: LoggedAt; readonly body: { readonly [key: string]: unknown } }
+
+export interface Outcome { readonly changes: readonly Change[]; readonly effects: readonly Effect[]; readonly reply: Reply }
+export interface Step { readonly state: State; readonly changes: readonly Change[]; readonly effects: readonly Effect[]; readonly reply: Result<Reply> }
+
+/**
+ * One step of the broker. A refusal changes nothing and has no effects.
+ *
+ * @example
+ * step(rules, stateOf(new Map()), { kind: 'tick', now: 1_800_000_000, head: { time: 1_800_000_000, witnesses: 1, size: 0 }, next: 0 })
+ */
+export function step(rules: Rules, state: State, event: Event): Step {
+  const result = attempt(() => {
+    checkClock(state, event)
+    return withClock(state, event, dispatch(rules, state, event))
+  })
+  if (!result.ok) return { state, changes: [], effects: [], reply: result }
+  const { changes, effects, reply } = result.value
+  return { state: after(state, changes), changes, effects, reply: { ok: true, value: reply } }
+}
+
+function dispatch(rules: Rules, state: State, event: Event): Outcome {
+  switch (event.kind) {
+    case 'found': return found(rules, state, event)
+    case 'propose': return propose(rules, state, event)
+    case 'act': return actOn(rules, state, event)
+    case 'deposit': return deposit(rules, state, event)
+    case 'release': return release(rules, state, event)
+    case 'why': return why(rules, state, event)
+    case 'receipt': return receive(state, event)
+    case 'tick': return tick(state, event)
+  }
+}
+
+/** A clock that was set back would make old heads fresh, old grants valid and spent windows new: nothing moves until it is right again. */
+function checkClock(state: State, event: Event): void {
+  const latest = read.clock(state)
+  if (event.now < latest - CLOCK_BACK_SECONDS) refuse('head.stale', 'clock', `a time from ${new Date(latest * 1000).toISOString()}`, new Date(event.now * 1000).toISOString(), 'set the clock of the broker')
+}
+
+function withClock(state: State, event: Event, outcome: Outcome): Outcome {
+  if (outcome.changes.length === 0 || event.now <= read.clock(state)) return outcome
+  return { ...outcome, changes: [...outcome.changes, { key: keys.clock, value: { time: event.now } }] }
+}
+
+/** Housekeeping: used challenges that no clock can make valid again, and notices that began to run. */
+function tick(state: State, event: Event): Outcome {
+  const spent = state.keys(keys.used('')).filter(key => {
+    const until = read.used(state, key.slice(keys.used('').length))?.until
+    return until !== undefined && until + CLOCK_BACK_SECONDS < event.now
+  })
+  return { changes: [...spent.map(key => ({ key })), ...included(state, event)], effects: [], reply: { body: {} } }
+}
+
+/** How far the clock may step back (a correction by the time service) before the broker stands still. */
+export const CLOCK_BACK_SECONDS = 60

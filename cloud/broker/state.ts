@@ -1,0 +1,108 @@
+/**
+ * The broker's state as the machine sees it: named records, read only. A step never changes a state; it lays its changes
+ * over it, which gives the next state. What a record holds is said here and nowhere else.
+ *
+ * Records were written by this program and are kept under a key of the chip (cloud/store/tags.ts), so their shapes are
+ * believed; what the outside sends is believed only after `requests.ts` has read it.
+ */
+import type { Act } from '@cloister/core/charter/acts'
+import type { Charter, Hash, Name } from '@cloister/core/charter/types'
+
+export interface State {
+  get(key: string): unknown
+  keys(prefix: string): string[]
+}
+export interface Change { readonly key: string; readonly value?: unknown } // without a value the record goes
+
+/** One lineage: which charter is the newest, what is revoked, and the version of every asset's key. */
+export interface Lineage {
+  readonly lineage: Hash
+  readonly digest: Hash
+  readonly epoch: number
+  /** Digests of all epochs, first to newest. */
+  readonly history: readonly Hash[]
+  /** When epoch 1 was enacted: windows of budgets count from here. */
+  readonly enactedAt: number
+  /** The receipt of the newest enactment and where it stands in the log. */
+  readonly enacted: LoggedAt
+  readonly revoked: boolean
+  readonly revokedAssets: readonly Name[]
+  /** Identities (host data) of programs that the quorum revoked. */
+  readonly revokedPrograms: readonly Hash[]
+  readonly versions: { readonly [asset: Name]: KeyVersion }
+  /** Revocations that wait for more signatures. */
+  readonly revocations: readonly Act[]
+}
+export interface KeyVersion { readonly owner: Name; readonly version: number }
+/** An entry of the log: its index. */
+export interface LoggedAt { readonly index: number }
+
+export interface Proposal {
+  readonly lineage: Hash
+  readonly digest: Hash
+  readonly charter: Charter
+  readonly acts: readonly Act[]
+  readonly proposed: LoggedAt
+  /** The time of the first witnessed head that contains the proposal; the notice runs from here. */
+  readonly includedAt?: number
+  /** Vetoed: it stays dead until another charter is enacted, so that nobody can bring it back by saying its acts again. */
+  readonly ended?: true
+}
+
+/** An asset's key as it lies at rest: encrypted under the broker's own key. */
+export interface Deposit {
+  readonly asset: Name
+  readonly owner: Name
+  readonly version: number
+  readonly digest: Hash
+  readonly sealed: string
+  readonly at: number
+  /** The owner's signature on the act, so that the same act again is the same deposit. */
+  readonly act: string
+  readonly logged: LoggedAt
+}
+
+/** A guest that got keys: only its signing key may log receipts of its run. */
+export interface Session { readonly lineage: Hash; readonly charter: Hash; readonly program: Name; readonly released: LoggedAt; readonly receipts: readonly { readonly digest: Hash; readonly index: number }[] }
+
+export interface Spending { readonly uses: number; readonly bytes: number; readonly epsilon: number }
+
+export const keys = {
+  clock: 'broker/clock',
+  lineage: (lineage: Hash) => `broker/lineage/${lineage}`,
+  charter: (digest: Hash) => `broker/charter/${digest}`,
+  proposals: (lineage: Hash) => `broker/proposal/${lineage}/`,
+  proposal: (lineage: Hash, digest: Hash) => `broker/proposal/${lineage}/${digest}`,
+  deposit: (lineage: Hash, asset: Name, owner: Name, version: number) => `broker/asset/${lineage}/${asset}/${owner}/${version}`,
+  session: (sign: string) => `broker/session/${sign}`,
+  budget: (budget: string, window: string) => `broker/budget/${budget}/${window}`,
+  used: (nonce: string) => `broker/used/${nonce}`,
+}
+
+/** Readers. Each says which writer in this room gives the record its shape. */
+export const read = {
+  /** The latest moment this broker has acted on: its clock never goes back. */
+  clock: (state: State) => (state.get(keys.clock) as { time: number } | undefined)?.time ?? 0, // written by `step`
+  lineage: (state: State, lineage: Hash) => state.get(keys.lineage(lineage)) as Lineage | undefined, // written by life.ts
+  charter: (state: State, digest: Hash) => state.get(keys.charter(digest)) as { lineage: Hash; charter: Charter } | undefined, // written by life.ts
+  proposal: (state: State, lineage: Hash, digest: Hash) => state.get(keys.proposal(lineage, digest)) as Proposal | undefined, // written by life.ts
+  proposals: (state: State, lineage: Hash) => state.keys(keys.proposals(lineage)).map(key => state.get(key) as Proposal), // written by life.ts
+  deposit: (state: State, lineage: Hash, asset: Name, owner: Name, version: number) => state.get(keys.deposit(lineage, asset, owner, version)) as Deposit | undefined, // written by assets.ts
+  session: (state: State, sign: string) => state.get(keys.session(sign)) as Session | undefined, // written by release.ts
+  budget: (state: State, budget: string, window: string) => (state.get(keys.budget(budget, window)) as Spending | undefined) ?? { uses: 0, bytes: 0, epsilon: 0 }, // written by release.ts
+  used: (state: State, nonce: string) => state.get(keys.used(nonce)) as { until: number } | undefined, // written by release.ts
+}
+
+/** The state after some changes; the state before is as it was. */
+export function after(state: State, changes: readonly Change[]): State {
+  const changed = new Map(changes.map(change => [change.key, change.value]))
+  return {
+    get: key => (changed.has(key) ? changed.get(key) : state.get(key)),
+    keys: prefix => [...new Set([...state.keys(prefix), ...[...changed.keys()].filter(key => key.startsWith(prefix))])].filter(key => !changed.has(key) || changed.get(key) !== undefined).sort(),
+  }
+}
+
+/** A state out of plain records. */
+export function stateOf(records: ReadonlyMap<string, unknown>): State {
+  return { get: key => records.get(key), keys: prefix => [...records.keys()].filter(key => key.startsWith(prefix)).sort() }
+}
