@@ -16,7 +16,7 @@ const FUNCTIONS = new Set([
   'lower', 'upper', 'trim', 'length', 'strip_accents', 'split_part', 'replace', 'translate', 'concat', '||', 'left', 'right', 'starts_with', 'ends_with', 'contains',
   'jaro_winkler_similarity', 'jaro_similarity', 'levenshtein', 'damerau_levenshtein',
   'greatest', 'least', 'abs', '/', 'date_diff', 'year', 'month', 'nullif',
-  'folded', 'given', 'family', 'sounds',
+  'given', 'family', 'sounds',
 ])
 const AGGREGATES = new Set(['count', 'count_star', 'sum', 'min', 'max'])
 const COMPARISONS = new Set(['COMPARE_EQUAL', 'COMPARE_NOTEQUAL', 'COMPARE_LESSTHAN', 'COMPARE_GREATERTHAN', 'COMPARE_LESSTHANOREQUALTO',

@@ -46,9 +46,9 @@ const HANDLE = ['BIGINT']
 
 /** An output yields exactly the columns its header announces, in that order, with types that cannot smuggle text. */
 async function checkColumns(engine: Engine, output: ProgramOutput, sql: string, columns: readonly string[]): Promise<void> {
-  const wanted: readonly (readonly [string, readonly string[] | undefined])[] = output.kind === 'pairs' ? [['a', HANDLE], ['b', HANDLE]]
-    : output.kind === 'rings' ? [['ring', undefined], ['a', HANDLE]]
-    : [['a', HANDLE], ['b', HANDLE], [output.by.column, ['VARCHAR']], [output.sum.column, ['BIGINT', 'INTEGER']]]
+  const wanted: readonly (readonly [string, readonly string[] | undefined])[] = output.kind === 'aggregate'
+    ? [['a', HANDLE], ['b', HANDLE], [output.by.column, ['VARCHAR']], [output.sum.column, ['BIGINT', 'INTEGER']]]
+    : output.kind === 'rings' ? [['ring', undefined], ['a', HANDLE]] : [['a', HANDLE], ['b', HANDLE]]
   const names = wanted.map(([name]) => name)
   if (names.join() !== columns.join()) refuse('sql.output', output.name, `columns ${names.join(', ')}`, columns.join(', '))
   const described = await engine.rows(`describe ${sql}`, output.name)

@@ -30,7 +30,8 @@ export const SQL_TYPES: Record<InputType, string> = { text: 'VARCHAR', date: 'DA
 
 /** The normalised columns of `claims`, as a query may name them, and how each is made from the file's columns. */
 export const CLAIMS: Readonly<Record<string, string>> = {
-  name: `nullif(lower(trim(person_name)), '')`,
+  // Diacritics are folded only where a text has any (its bytes outnumber its letters): most names are spared the work.
+  name: `nullif(replace(case when strlen(person_name) = length(person_name) then lower(trim(person_name)) else replace(lower(trim(strip_accents(person_name))), 'ß', 'ss') end, ',', ' '), '')`,
   date_of_birth: 'date_of_birth',
   vehicle: `nullif(replace(replace(upper(vin), ' ', ''), '-', ''), '')`,
   phone: `try_cast(right(translate(phone, '+- ()/.', ''), 9) as integer)`,
@@ -59,13 +60,19 @@ export function insertSql(owner: string, from: string): string {
 }
 
 /**
- * Functions of ours that a query may call beside DuckDB's own.
- * `folded`: lower case, no diacritics, one blank between words. `sounds`: a Soundex-like code of a folded name, so that
- * Meier and Mayer agree: groups of consonants that sound alike become one digit, repeats and vowels go.
+ * Functions of ours that a query may call beside DuckDB's own, on the column `name` (folded when it was loaded).
+ * `given`, `family`: its first and last word. `sounds`: a Soundex-like code, so that Meier and Mayer agree: groups of
+ * consonants that sound alike become one digit, repeats and vowels go.
  */
 export const MACROS: readonly string[] = [
-  `create macro folded(t) as trim(regexp_replace(lower(strip_accents(replace(t, 'ß', 'ss'))), '[^a-z]+', ' ', 'g'))`,
-  `create macro given(t) as split_part(folded(t), ' ', 1)`,
-  `create macro family(t) as split_part(folded(t), ' ', -1)`,
-  `create macro sounds(t) as replace(regexp_replace(regexp_replace(translate(folded(t), 'bfpvwcgjkqsxzdtlmnr', '1111122222222334556'), '(1)1+|(2)2+|(3)3+|(4)4+|(5)5+|(6)6+', '\\1\\2\\3\\4\\5\\6', 'g'), '[aeiouyh]', '', 'g'), ' ', '')`,
+  `create macro given(t) as split_part(t, ' ', 1)`,
+  `create macro family(t) as split_part(t, ' ', -1)`,
+  `create macro sounds(t) as regexp_replace(regexp_replace(translate(t, 'bfpvwcgjkqsxzdtlmnr', '1111122222222334556'), '(1)1+|(2)2+|(3)3+|(4)4+|(5)5+|(6)6+', '\\1\\2\\3\\4\\5\\6', 'g'), '[^1-6]', '', 'g')`,
 ]
+
+/**
+ * The person behind a row, as text: the words of the name in a fixed order (Meier Anna is Anna Meier) and the date of
+ * birth; null without either. `personLength` is equal for equal persons and cheap, so that it can narrow a search.
+ */
+export const PERSON = (row: string) => `array_to_string(list_sort(string_split(${row}.name, ' ')), '') || ' ' || ${row}.date_of_birth::varchar`
+export const PERSON_LENGTH = (row: string) => `length(replace(${row}.name, ' ', ''))`

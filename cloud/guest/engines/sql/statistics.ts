@@ -10,9 +10,6 @@
  *
  * The threshold is exact and outside epsilon: that a cell is withheld tells that fewer than `atLeast` stand behind it.
  */
-import { toHex } from '@cloister/core/bytes/hex'
-import { framed } from '@cloister/core/bytes/bytes'
-import { utf8 } from '@cloister/core/bytes/text'
 import type { Primitives } from '@cloister/core/crypto/primitives'
 import { refuse } from '@cloister/core/refusal'
 import { checkCount, opaque, order } from './cases.ts'
@@ -20,18 +17,21 @@ import { laplace, type NoiseSource } from './dp.ts'
 import type { Engine } from './engine.ts'
 import { DOMINANCE_PERCENT, LIMITS } from './limits.ts'
 import type { AggregateOutput } from './program.ts'
+import { PERSON, PERSON_LENGTH } from './shape.ts'
 
 export interface Bounds { readonly atLeast: number; readonly epsilonMillionths?: bigint }
 /** One line of the fixed list. Withheld lines carry no number at all. */
 export interface Cell { readonly insurers: readonly string[]; readonly group: string; readonly vehicles: number | null; readonly amount: number | null; readonly withheld: boolean }
 
 interface Side { readonly owner: string; readonly claim: string; readonly person: string | undefined; readonly amount: bigint }
-interface Contribution { readonly sides: readonly [Side, Side]; readonly vehicle: string; readonly group: string; readonly amount: bigint; readonly order: string }
+interface Contribution { readonly sides: readonly [Side, Side]; readonly vehicle: string; readonly group: string; readonly amount: bigint }
 export interface Room { readonly p: Primitives; readonly engine: Engine; readonly roomKey: Uint8Array; readonly owners: readonly string[]; readonly person: ReadonlyMap<string, string> }
 
 export async function statistics(room: Room, output: AggregateOutput, bounds: Bounds, noise: NoiseSource): Promise<Cell[]> {
+  await room.engine.run(matchesSql(output), output.name)
   const all = await contributions(room, output)
-  const bounded = bounds.epsilonMillionths === undefined ? all : onePerVehicle(await withinPersons(room, output, all))
+  const bounded = bounds.epsilonMillionths === undefined ? all : onePerVehicle(room, await withinPersons(room, output, all))
+  await room.engine.run('drop table matches', output.name)
   const cells = new Map<string, Contribution[]>()
   for (const item of bounded) {
     const key = keyOf(item.sides.map(({ owner }) => owner), item.group)
@@ -57,40 +57,40 @@ function fixedCells(owners: readonly string[], output: AggregateOutput): { insur
 
 const keyOf = (owners: readonly string[], group: string) => [...[...owners].sort(order), group].join('\0')
 
-/** The matches as the engine reads them: two claims of two owners, one vehicle, an announced group, an amount within its limit. */
-async function contributions({ p, engine, roomKey, person }: Room, output: AggregateOutput): Promise<Contribution[]> {
-  const facts = (side: string) => `${side}.insurer::varchar, ${side}.claim_id, folded(${side}.name), ${side}.date_of_birth::varchar, ${side}.vehicle, ${side}.phone::varchar, ${side}.amount`
-  const columns = await engine.columns(
-    `select m.g, m.v, ${facts('x')}, ${facts('y')} from (
-       select least(a, b) as a, greatest(a, b) as b, min(${output.by.column}) as g, max(${output.sum.column})::bigint as v from (${output.sql}) group by all limit ${LIMITS.matchesMax + 1}) m
-     join data x on x.rowid = m.a join data y on y.rowid = m.b where x.insurer <> y.insurer and x.vehicle = y.vehicle and m.v is not null`, output.name)
-  checkCount(columns[0] ?? [], output.name)
-  const at = (column: number, i: number) => { const value = columns[column]?.[i]; return value === null || value === undefined ? undefined : String(value) }
+/** Each pair once, two owners, one vehicle. */
+const matchesSql = (output: AggregateOutput) => `create table matches as
+  select m.a, m.b, m.g, m.v from (
+    select least(a, b) as a, greatest(a, b) as b, min(${output.by.column}) as g, max(${output.sum.column})::bigint as v from (${output.sql}) group by all limit ${LIMITS.matchesMax + 1}) m
+  join data x on x.rowid = m.a join data y on y.rowid = m.b where x.insurer <> y.insurer and x.vehicle = y.vehicle and m.v is not null`
+
+/** The matches as the engine reads them: two sides, an announced group, an amount within its limit. */
+async function contributions(room: Room, output: AggregateOutput): Promise<Contribution[]> {
+  const facts = (side: string) => `${side}.insurer::varchar, ${side}.claim_id, ${side}.amount, case ${room.owners.map(owner => `when ${side}.insurer = '${owner}' then ${personSql(room.person.get(owner), side)}`).join(' ')} end`
+  const columns = await room.engine.columns(`select m.g, m.v, x.vehicle, ${facts('x')}, ${facts('y')} from matches m join data x on x.rowid = m.a join data y on y.rowid = m.b`, output.name)
+  const [groups = [], values = [], vehicles = []] = columns
+  checkCount(groups, output.name)
+  const persons = new Map<string, string>()
+  const person = (key: unknown) => {
+    if (key === null || key === undefined) return undefined
+    const id = persons.get(String(key)) ?? opaque(room.p, room.roomKey, 'cloister/person/1', [String(key)])
+    persons.set(String(key), id)
+    return id
+  }
   const side = (from: number, i: number): Side => {
-    const owner = at(from, i) ?? ''
-    const unit = person.get(owner) ?? DERIVED
-    const own = unit === 'vin' ? at(from + 4, i) : unit === 'phone' ? at(from + 5, i) : personKey(at(from + 2, i), at(from + 3, i))
-    return { owner, claim: at(from + 1, i) ?? '', person: own === undefined ? undefined : opaque(p, roomKey, 'cloister/person/1', [own]), amount: BigInt(at(from + 6, i) ?? '0') }
+    const [owner, claim, amount, key] = columns.slice(from, from + 4).map(column => column[i])
+    return { owner: String(owner), claim: String(claim), amount: BigInt(String(amount)), person: person(key) }
   }
   const clip = BigInt(output.sum.clip)
-  return (columns[0] ?? []).map((group, i): Contribution => {
-    const sides = [side(2, i), side(9, i)].sort((a, b) => order(a.owner, b.owner)) as [Side, Side] // two in, two out
-    const value = BigInt(at(1, i) ?? '0')
-    const named = output.by.values.includes(String(group)) ? String(group) : 'other'
-    return {
-      sides, vehicle: opaque(p, roomKey, 'cloister/vehicle/1', [at(6, i) ?? '']), group: named, amount: value < 0n ? 0n : value > clip ? clip : value,
-      order: toHex(p.hmac('sha256', roomKey, framed('cloister/order/1', ...sides.flatMap(({ owner, claim }) => [utf8(owner), utf8(claim)])))),
-    }
-  }).filter(item => output.by.values.includes(item.group)).sort((a, b) => order(a.order, b.order))
+  return groups.map((group, i): Contribution => {
+    const value = BigInt(String(values[i]))
+    return { sides: [side(3, i), side(7, i)], vehicle: String(vehicles[i]), group: output.by.values.includes(String(group)) ? String(group) : 'other', amount: value < 0n ? 0n : value > clip ? clip : value }
+  }).filter(item => output.by.values.includes(item.group))
 }
 
 /** The column name by which a charter asks for the person that this room derives from name and date of birth. */
 export const DERIVED = 'person_id'
 
-/** Word order does not make another person; a person without name or date of birth is not counted as one. */
-function personKey(folded: string | undefined, born: string | undefined): string | undefined {
-  return folded === undefined || folded === '' || born === undefined ? undefined : `${folded.split(' ').sort(order).join(' ')}\0${born}`
-}
+const personSql = (unit: string | undefined, row: string) => unit === 'vin' ? `${row}.vehicle` : unit === 'phone' ? `${row}.phone::varchar` : PERSON(row)
 
 /** At least k of every owner in the cell: the smaller of distinct persons and distinct vehicles, since typing noise splits persons. */
 function enough(items: readonly Contribution[], owners: readonly string[], atLeast: number): boolean {
@@ -115,29 +115,38 @@ function dominated(items: readonly Contribution[]): boolean {
 
 const sum = (values: readonly bigint[]) => values.reduce((total, value) => total + value, 0n)
 
-/** Keep pairs whose claims are both among the first `per-person` of their person, over all that person's claims in the room. */
+/**
+ * Keep pairs whose claims are both among the first `per-person` of their person, over all that person's claims in the
+ * room and in an order that depends on these claims alone. Claims without a known person do not count.
+ */
 async function withinPersons({ p, engine, roomKey }: Room, output: AggregateOutput, items: readonly Contribution[]): Promise<Contribution[]> {
-  const [owners = [], ids = [], names = [], born = []] = await engine.columns(
-    `with people as (select distinct date_of_birth from data where rowid in (select a from (${output.sql}) union all select b from (${output.sql})))
-     select insurer::varchar, claim_id, folded(name), date_of_birth::varchar from data where date_of_birth in (select date_of_birth from people)`, output.name)
-  const wanted = new Set(items.flatMap(({ sides }) => sides.map(side => side.person)))
-  const claims = new Map<string, { claim: string; rank: string }[]>()
-  for (const [i, owner] of owners.entries()) {
-    const key = personKey(names[i] === null ? undefined : String(names[i]), String(born[i]))
-    const person = key === undefined ? undefined : opaque(p, roomKey, 'cloister/person/1', [key])
-    if (person === undefined || !wanted.has(person)) continue
-    const list = claims.get(person) ?? []
-    list.push({ claim: `${String(owner)}\0${String(ids[i])}`, rank: opaque(p, roomKey, 'cloister/rank/1', [String(owner), String(ids[i])]) })
-    claims.set(person, list)
+  const [owners = [], ids = [], persons = []] = await engine.columns(
+    `with rows as (select a as r from matches union select b from matches),
+       people as (select distinct ${PERSON('d')} as person, d.date_of_birth as born, ${PERSON_LENGTH('d')} as size from data d where d.rowid in (select r from rows)),
+       near as (select d.insurer, d.claim_id, ${PERSON('d')} as person from data d semi join people on d.date_of_birth = people.born and ${PERSON_LENGTH('d')} = people.size)
+     select insurer::varchar, claim_id, person from near where person in (select person from people)`, output.name)
+  const claims = new Map<string, string[][]>()
+  for (const [i, person] of persons.entries()) {
+    const own = claims.get(String(person)) ?? []
+    own.push([String(owners[i]), String(ids[i])])
+    claims.set(String(person), own)
   }
-  const kept = new Set([...claims.values()].flatMap(list => list.sort((a, b) => order(a.rank, b.rank)).slice(0, output.perPerson).map(({ claim }) => claim)))
-  return items.filter(({ sides }) => sides.every(side => kept.has(`${side.owner}\0${side.claim}`)))
+  const rank = (claim: readonly string[]) => opaque(p, roomKey, 'cloister/rank/1', claim)
+  const kept = new Set([...claims.values()].flatMap(own => first(own, output.perPerson, rank)).map(claim => claim.join('\0')))
+  return items.filter(({ sides }) => sides.every(side => side.person !== undefined && kept.has(`${side.owner}\0${side.claim}`)))
 }
 
-/** The items are in keyed order already: the first of each vehicle stays. */
-function onePerVehicle(items: readonly Contribution[]): Contribution[] {
-  const seen = new Set<string>()
-  return items.filter(({ vehicle }) => !seen.has(vehicle) && seen.add(vehicle))
+/** One row for each vehicle: the first in keyed order. */
+function onePerVehicle({ p, roomKey }: Room, items: readonly Contribution[]): Contribution[] {
+  const rows = new Map<string, Contribution[]>()
+  for (const item of items) rows.set(item.vehicle, [...(rows.get(item.vehicle) ?? []), item])
+  return [...rows.values()].flatMap(list => first(list, 1, item => opaque(p, roomKey, 'cloister/order/1', item.sides.flatMap(side => [side.owner, side.claim]).sort(order))))
+}
+
+/** The first `count` by rank; ranks are computed only where there is a choice. */
+function first<T>(items: T[], count: number, rank: (item: T) => string): T[] {
+  if (items.length <= count) return items
+  return items.map(item => ({ item, rank: rank(item) })).sort((a, b) => order(a.rank, b.rank)).slice(0, count).map(({ item }) => item)
 }
 
 /** Half of epsilon for the counts, half for the sums; negative results are shown as 0 (what is done after noise costs nothing). */
