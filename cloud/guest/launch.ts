@@ -1,6 +1,7 @@
 /** Reads the launch line strictly. It comes from the untrusted launcher; what it says only counts once evidence proves it. */
 import { fromBase64 } from '@cloister/core/bytes/base64'
 import { parseJson, type Json } from '@cloister/core/bytes/json'
+import type { Hash } from '@cloister/core/charter/types'
 import { refuse } from '@cloister/core/refusal'
 import { LINE_BYTES_MAX, type Launch } from '../provider/wire.ts'
 
@@ -15,8 +16,8 @@ export function parseLaunch(text: string): Launch {
   const code = string(launch, 'code')
   fromBase64(code)
   return {
-    charter: string(launch, 'charter'),
-    lineage: string(launch, 'lineage'),
+    charter: hash(launch, 'charter'),
+    lineage: hash(launch, 'lineage'),
     program: string(launch, 'program'),
     code,
     inputs: inputs.map((input, i) => {
@@ -39,6 +40,12 @@ function record(value: Json, at: string): JsonRecord {
 function string(from: JsonRecord, key: string): string {
   const value = from[key]
   return typeof value === 'string' ? value : refuse('guest.protocol', `launch.${key}`, 'a string', typeof value)
+}
+
+function hash(from: JsonRecord, key: string): Hash {
+  const text = string(from, key)
+  // The pattern is the type.
+  return /^sha256:[0-9a-f]{64}$/.test(text) ? (text as Hash) : refuse('guest.protocol', `launch.${key}`, 'sha256: and 64 hexadecimal digits', text)
 }
 
 function integer(from: JsonRecord, key: string, min: number, max: number): number {

@@ -5,24 +5,28 @@
  * log's head into the report data, so evidence, release and receipt speak of this run and no other.
  */
 import { fromBase64, toBase64 } from '@cloister/core/bytes/base64'
-import { fromHex, toHex } from '@cloister/core/bytes/hex'
 import { equal } from '@cloister/core/bytes/bytes'
+import { fromHex, toHex } from '@cloister/core/bytes/hex'
 import { utf8 } from '@cloister/core/bytes/text'
-import { canonicalCharter, charterDigest } from '@cloister/core/charter/canonical'
+import { charterDigest } from '@cloister/core/charter/canonical'
+import { outputsOf } from '@cloister/core/charter/decide'
 import { parseCharter } from '@cloister/core/charter/parse'
-import type { Charter, Grant, Program } from '@cloister/core/charter/types'
-import { hpkeKeyPair, SUITE } from '@cloister/core/crypto/hpke'
+import type { Charter, Grant, Hash, Program } from '@cloister/core/charter/types'
+import { hpkeKeyPair } from '@cloister/core/crypto/hpke'
 import { formatKey } from '@cloister/core/crypto/keys'
+import type { Signer } from '@cloister/core/crypto/primitives'
 import type { Evidence } from '@cloister/core/evidence/claims'
-import { parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
+import { evidenceDigest, parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
+import { parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { encodeReceipt } from '@cloister/core/receipt/receipt'
-import { attempt, orRefuse, Refused, refuse, type Refusal, type Result } from '@cloister/core/refusal'
-import { helloData, reportData } from '@cloister/core/seal/binding'
-import { openRelease, type ReleasedKey, type SealedRelease } from '@cloister/core/seal/release'
-import { nodePrimitives, nodeRandom, generateSigner } from '../crypto/node.ts'
-import type { Answer, Ask, Launch, Outcome } from '../provider/wire.ts'
+import { orRefuse, Refused, refuse, type Result } from '@cloister/core/refusal'
+import { helloData, reportData, type Binding } from '@cloister/core/seal/binding'
+import { openRelease, parseSealed, type ReleasedKey } from '@cloister/core/seal/release'
+import { generateSigner, nodePrimitives, nodeRandom } from '../crypto/node.ts'
+import { accepted, textOf, type JsonObject } from '../provider/answers.ts'
+import type { Answer, Ask, Launch, Outcome, SealedOutput } from '../provider/wire.ts'
 import { runProgram, type ProgramResult } from './engines/index.ts'
-import { sealOutputs } from './outputs.ts'
+import { checkReceivers, sealOutputs } from './outputs.ts'
 
 /** The guest's only way out: questions to the launcher. */
 export interface Line {
@@ -53,15 +57,15 @@ async function session(launch: Launch, line: Line): Promise<Outcome> {
   checkReceivers(charter, outputsOf(grants))
 
   line.progress('attest')
-  const binding: Binding = { nonce: hello.nonce, seal: keys.seal.publicKey, sign: keys.sign, charter: hashOf(launch.charter), head: hello.head }
+  const binding: Binding = { nonce: hello.nonce, seal: keys.seal.publicKey, sign: keys.sign, charter: launch.charter, head: hello.head }
   const evidence = await attest(line, reportData(p, binding))
 
   line.progress('release')
   const released = await release(line, { launch, charter, grants, keys, binding, evidence, broker: hello.key })
 
   line.progress('run')
-  const inputs = launch.inputs.map(input => ({ ...input, ...keyOf(released.keys, input.asset), ...charter.assets[input.asset] }))
-  const result = orRefuse(await runProgram({ launch, charter, program, code, grants, inputs }))
+  const inputs = launch.inputs.map(({ asset, path }) => ({ path, key: keyOf(released.keys, asset), asset, about: charter.assets[asset] ?? refuse('asset.unknown', asset, 'an asset of the charter', 'none') }))
+  const result = orRefuse(await runProgram({ launch, program, code, grants, inputs }))
 
   line.progress('seal')
   const outputs = sealOutputs(charter, result.outputs)
@@ -133,7 +137,8 @@ async function release(line: Line, request: ReleaseRequest) {
     assets: grants.map(grant => ({ asset: grant.asset, can: grant.can, ...(grant.as === undefined ? {} : { as: grant.as }) })),
     guest: { seal: toBase64(keys.seal.publicKey), sign: keys.sign },
   })
-  const opened = openRelease(p, { secret: keys.seal.secret, brokerKey: request.broker, charter: hashOf(launch.charter), epoch: charter.epoch, nonce: binding.nonce, head: binding.head, assets: grants.map(grant => grant.asset) }, sealedRelease(body))
+  const context = { charter: launch.charter, epoch: charter.epoch, nonce: binding.nonce, head: binding.head, assets: grants.map(grant => grant.asset) }
+  const opened = openRelease(p, keys.seal.secret, request.broker, context, parseSealed(body['sealed']))
   return { keys: orRefuse(opened), receipt: textOf(body, 'receipt'), proof: textOf(body, 'proof') }
 }
 
@@ -144,18 +149,15 @@ function keyOf(keys: readonly ReleasedKey[], asset: string): ReleasedKey {
 /** What ran, on what, with what result: digests only, so that the receipt may be public. */
 function signReceipt(run: { launch: Launch; charter: Charter; program: Program; evidence: Evidence; released: string; result: ProgramResult; outputs: readonly SealedOutput[]; signer: Signer }): string {
   const { launch, charter, program, result } = run
-  return encodeReceipt(p, run.signer, {
-    verb: 'ran',
-    subject: run.outputs.map(output => ({ name: `${output.to}/${output.name}`, digest: { sha256: output.digest.slice('sha256:'.length) } })),
-    predicate: {
-      lineage: launch.lineage, charter: launch.charter, epoch: charter.epoch,
-      program: { name: launch.program, run: { ...program.run } },
-      inputs: result.inputs.map(input => ({ ...input })),
-      outputs: run.outputs.map(({ name, to, shape, about, digest }) => ({ name, to, shape, digest, ...(about === undefined ? {} : { about }) })),
-      counts: result.counts, engine: result.engine,
-      released: `sha256:${toHex(p.hash('sha256', utf8(run.released)))}`,
-      evidence: evidenceDigest(p, run.evidence),
-    },
+  const subject = run.outputs.map(output => ({ name: `${output.to}/${output.name}`, digest: { sha256: output.digest.slice('sha256:'.length) } }))
+  return encodeReceipt(run.signer, 'ran', subject, {
+    lineage: launch.lineage, charter: launch.charter, epoch: charter.epoch,
+    program: { name: launch.program, run: program.run },
+    inputs: result.inputs, counts: result.counts, engine: result.engine,
+    outputs: run.outputs.map(({ name, to, shape, about, digest }) => ({ name, to, shape, about, digest })),
+    released: `sha256:${toHex(p.hash('sha256', utf8(run.released)))}`,
+    evidence: evidenceDigest(p, run.evidence),
+    simulated: run.evidence.kind === 'simulated',
   })
 }
 

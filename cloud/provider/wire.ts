@@ -4,13 +4,14 @@
  * Everything that crosses is either public (evidence, requests) or sealed (releases, results), because the launcher is
  * not trusted: it may read, drop, delay, reorder or invent lines. The guest checks what it gets; the launcher only carries.
  */
+import type { Hash } from '@cloister/core/charter/types'
 import type { Refusal } from '@cloister/core/refusal'
 import type { Evidence } from '@cloister/core/evidence/claims'
 
 /** What the launcher tells the guest at its start. The guest proves these values through its evidence, so a lie is refused by the broker. */
 export interface Launch {
-  readonly charter: string // digest of the newest charter, `sha256:…`
-  readonly lineage: string
+  readonly charter: Hash // digest of the newest charter
+  readonly lineage: Hash
   readonly program: string // name in the charter
   readonly code: string // base64 of the program's bytes
   readonly inputs: readonly { readonly asset: string; readonly path: string }[] // sealed files, readable by the guest

@@ -2,9 +2,8 @@
  * The broker as a party or a guest's launcher reaches it: JSON over HTTP, refusals as values. Attestation and sealing
  * happen above the transport, so this client trusts neither the network nor the server that answers.
  */
-import { refuse, type Refusal } from '@cloister/core/refusal'
-
-export interface Reply { readonly status: number; readonly body: unknown }
+import { refuse } from '@cloister/core/refusal'
+import { accepted, type JsonObject, type Reply } from '../provider/answers.ts'
 
 export interface BrokerClient {
   readonly url: string
@@ -14,8 +13,6 @@ export interface BrokerClient {
   read(path: string): Promise<JsonObject>
   send(path: string, body: unknown): Promise<JsonObject>
 }
-
-export type JsonObject = { readonly [key: string]: unknown }
 
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024
 const TIMEOUT_MS = 30_000
@@ -35,29 +32,6 @@ export function connectBroker(url: string): BrokerClient {
     read: async path => accepted(path, await get(path)),
     send: async (path, body) => accepted(path, await post(path, body)),
   }
-}
-
-/** The body of an accepted answer, or leave with the refusal it carries. */
-export function accepted(path: string, reply: Reply): JsonObject {
-  if (!isObject(reply.body)) return refuse('broker.request', path, 'a JSON object', `status ${reply.status}`)
-  const refusal = reply.body['refusal']
-  if (isRefusal(refusal)) return refuse(refusal.code, refusal.at, refusal.expected, refusal.got, refusal.fix)
-  if (reply.status !== 200) return refuse('broker.request', path, 'status 200', `status ${reply.status}`)
-  return reply.body
-}
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** A text field of an answer. */
-export function textOf(body: JsonObject, key: string): string {
-  const value = body[key]
-  return typeof value === 'string' ? value : refuse('broker.request', key, 'a string', typeof value)
-}
-
-function isRefusal(value: unknown): value is Refusal {
-  return isObject(value) && ['code', 'at', 'expected', 'got'].every(key => typeof value[key] === 'string')
 }
 
 function parse(text: string): unknown {

@@ -52,11 +52,14 @@ export function sealFile(input: string, output: string, recipients: readonly str
   })
 }
 
+/** Where plaintext goes: a file descriptor, or a function that takes one piece after the other. */
+export type Sink = number | ((pieces: readonly Uint8Array[]) => void)
+
 /**
- * Decrypt a file into a descriptor. Refuses `age.*`; with `digest`, also when the sealed file is not the expected one
+ * Decrypt a file into a sink. Refuses `age.*`; with `digest`, also when the sealed file is not the expected one
  * (`asset.digest`), which is known only at the end.
  */
-export function openFile(path: string, openers: Openers, sink: number, digest?: Hash): Result<{ bytes: number }> {
+export function openFile(path: string, openers: Openers, sink: Sink, digest?: Hash): Result<{ bytes: number }> {
   return attempt(() => {
     const source = opened(path, 'r')
     try {
@@ -97,7 +100,7 @@ function sealInto(source: number, sink: number, recipients: readonly string[]): 
   }
 }
 
-function openInto(source: number, path: string, openers: Openers, sink: number, digest: Hash | undefined): { bytes: number } {
+function openInto(source: number, path: string, openers: Openers, sink: Sink, digest: Hash | undefined): { bytes: number } {
   const head = Buffer.alloc(HEADER_BYTES_MAX)
   const got = readFull(source, head)
   const header = parseHeader(head.subarray(0, got))
@@ -158,8 +161,12 @@ function readFull(fd: number, into: Buffer, position: number | null = null): num
   return filled
 }
 
-function writeAll(fd: number, parts: readonly Uint8Array[]): number {
+function writeAll(fd: Sink, parts: readonly Uint8Array[]): number {
   const total = parts.reduce((sum, part) => sum + part.length, 0)
+  if (typeof fd === 'function') {
+    fd(parts)
+    return total
+  }
   const written = writevSync(fd, parts)
   if (written === total) return total
   // A short write: finish what is left, piece by piece; a full disk says so here.
