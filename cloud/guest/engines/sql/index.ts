@@ -9,12 +9,12 @@
 import { utf8 } from '@cloister/core/bytes/text'
 import type { Output } from '@cloister/core/charter/types'
 import type { Primitives, Random } from '@cloister/core/crypto/primitives'
-import { refusalOf, refuse, Refused, type Result } from '@cloister/core/refusal'
+import { orRefuse, refusalOf, refuse, Refused, type Result } from '@cloister/core/refusal'
 import { findCases, order, rowsFor } from './cases.ts'
 import { checkProgram, type CheckedProgram } from './check.ts'
 import { NoiseSource } from './dp.ts'
 import { Engine, engineVersion } from './engine.ts'
-import { closeMemoryFile, createMemoryFile, emptyFile, load, writerOf, type MemoryFile } from './input.ts'
+import { closeMemoryFile, createMemoryFile, emptyFile, load, type MemoryFile } from './input.ts'
 import { LIMITS } from './limits.ts'
 import type { AggregateOutput, ProgramOutput, RowsOutput } from './program.ts'
 import { DERIVED, split, statistics, type Bounds, type Room } from './statistics.ts'
@@ -25,8 +25,8 @@ export interface SqlInput {
   readonly owner: string
   /** `asset.person` of the charter: `person_id` (derived here from name and date of birth; the default), `vin` or `phone`. */
   readonly person?: string
-  /** Decrypt into the sink, chunk by chunk. May refuse (by result or by `refuse`). */
-  readonly open: (sink: (chunk: Uint8Array) => void) => Promise<Result<unknown> | void>
+  /** Write the plaintext to this descriptor, a nameless file in memory (`openFile` of cloud/seal/age-file.ts does). */
+  readonly open: (sink: number) => Result<unknown>
 }
 
 export interface SqlRun {
@@ -69,7 +69,7 @@ export interface SqlOutcome {
  *
  * @example
  * await runSql({ p, program, inputs: [{ asset: 'a-claims', owner: 'alpha', open }], outputs: outputsOf(grants),
- *   random, roomKey, threads: 2, memoryBytesMax: 4e9 })
+ *   random, roomKey, threads: 2, memoryBytesMax: 4e9 }) // open: sink => openFile(path, { identities }, sink, digest)
  * // → { ok: true, value: { outputs: [{ to: 'alpha', shape: 'rows', about: 'own', name: 'cases', … }], … } }
  */
 export async function runSql(run: SqlRun): Promise<Result<SqlOutcome>> {
@@ -139,23 +139,20 @@ function checkOutputs(outputs: readonly ProgramOutput[], meet: readonly Output[]
 /** The next file is decrypted while DuckDB loads the one before: two cores, two plaintexts in memory at most. */
 async function loadAll(engine: Engine, inputs: readonly SqlInput[], files: readonly MemoryFile[]): Promise<Map<string, number>> {
   const claims = new Map<string, number>()
-  let opened = openInput(inputs[0], files[0])
-  for (const [i, input] of inputs.entries()) {
-    await opened
-    opened = openInput(inputs[i + 1], files[i + 1])
-    // A failure of the next file is reported in its turn, not as an unhandled rejection now.
-    opened.catch(() => undefined)
-    const file = files[i] ?? refuse('data.format', input.asset, 'a file for each input', 'none')
-    claims.set(input.owner, (claims.get(input.owner) ?? 0) + await load(engine, file, input))
+  const open = (i: number) => {
+    const [input, file] = [inputs[i], files[i]]
+    return input === undefined || file === undefined ? undefined : { input, file, result: input.open(file.fd) }
+  }
+  let opened = open(0)
+  for (let i = 1; opened !== undefined; i++) {
+    const { input, file, result } = opened
+    orRefuse(result)
+    opened = undefined
+    const rows = await load(engine, file, input, () => { opened = open(i) })
+    claims.set(input.owner, (claims.get(input.owner) ?? 0) + rows)
     emptyFile(file)
   }
   return claims
-}
-
-async function openInput(input: SqlInput | undefined, file: MemoryFile | undefined): Promise<void> {
-  if (input === undefined || file === undefined) return
-  const result = await input.open(writerOf(file, input.asset))
-  if (result !== undefined && !result.ok) throw new Refused(result.refusal)
 }
 
 /** An owner with fewer claims than the threshold could only be the others' mirror. */

@@ -5,7 +5,7 @@
  * Trusts: the kernel's /dev/shm and /proc. Does not trust the file: owners may hand in anything.
  */
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants, ftruncateSync, fstatSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, constants, ftruncateSync, fstatSync, openSync, readSync, unlinkSync } from 'node:fs'
 import { refuse } from '@cloister/core/refusal'
 import type { Engine } from './engine.ts'
 import { LIMITS } from './limits.ts'
@@ -31,22 +31,19 @@ export function closeMemoryFile(file: MemoryFile): void {
   closeSync(file.fd)
 }
 
-/** A sink that appends to the memory file. Leaves with `data.format` beyond the size limit. */
-export function writerOf(file: MemoryFile, at: string): (chunk: Uint8Array) => void {
-  let written = 0
-  return chunk => {
-    written += chunk.length
-    if (written > LIMITS.inputBytesMax) refuse('data.format', at, `at most ${LIMITS.inputBytesMax} bytes`, 'a larger file')
-    for (let done = 0; done < chunk.length;) done += writeSync(file.fd, chunk, done)
-  }
-}
-
-/** Load the file as rows of `owner`. Leaves with `data.format`, `data.column` or `data.type`. Gives the number of rows. */
-export async function load(engine: Engine, file: MemoryFile, input: { readonly asset: string; readonly owner: string }): Promise<number> {
+/**
+ * Load the file as rows of `owner` and give their number. Leaves with `data.format`, `data.column` or `data.type`.
+ * `meanwhile` is called once DuckDB is at work on its own threads: this thread has time then.
+ */
+export async function load(engine: Engine, file: MemoryFile, input: { readonly asset: string; readonly owner: string }, meanwhile: () => void): Promise<number> {
+  const size = fstatSync(file.fd).size
+  if (size > LIMITS.inputBytesMax) refuse('data.format', input.asset, `at most ${LIMITS.inputBytesMax} bytes`, `${size} bytes`)
   const source = await sourceOf(engine, file, input.asset)
   const before = await count(engine, input.owner)
   try {
-    await engine.run(insertSql(input.owner, source.typed), input.asset)
+    const inserting = engine.run(insertSql(input.owner, source.typed), input.asset)
+    meanwhile()
+    await inserting
   } catch (error) {
     await diagnose(engine, source, input.asset)
     throw error
