@@ -1,0 +1,84 @@
+/**
+ * A cloud on this machine, on simulated silicon: a broker with its log and one embedded witness, and a machine that
+ * launches guests. Ephemeral (a temporary folder that goes away) or kept in a state folder. This is a composition root:
+ * it wires rooms and decides nothing.
+ *
+ * The witness keeps its memory in a store of its own, so that a broker's store that was set back is noticed. `chip` stands
+ * for silicon: whoever reads it owns the simulated machine.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fromHex } from '@cloister/core/bytes/hex'
+import { openBroker, type Broker } from '../broker/broker.ts'
+import { serveBroker } from '../broker/http.ts'
+import { storeKey } from '../broker/identity.ts'
+import { generateSigner, importSigner, nodePrimitives, nodeRandom, type LocalSigner } from '../crypto/node.ts'
+import { openSimulatedChip } from '../guest/attesters/simulated.ts'
+import { openWitness, type Witness } from '../ledger/witness.ts'
+import { measureGuest } from '../provider/measure.ts'
+import type { Machine } from '../provider/launch.ts'
+import { openSqliteStore } from '../store/sqlite.ts'
+import type { Store } from '../store/store.ts'
+
+export interface LocalCloud {
+  readonly url: string
+  readonly broker: Broker
+  /** Whose word counts for this cloud's log, for verifiers (C2SP tlog-policy). */
+  readonly policy: string
+  /** A machine that will launch a guest with this host data (hex, 32 bytes). */
+  machine(hostData: string): Machine
+  close(): Promise<void>
+}
+export interface LocalCloudOptions { readonly folder?: string; readonly port?: number }
+
+const p = nodePrimitives
+const clock = () => Math.floor(Date.now() / 1000)
+
+export async function openLocalCloud(options: LocalCloudOptions = {}): Promise<LocalCloud> {
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'cloister-'))
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const chip = openSimulatedChip(clock(), options.folder === undefined ? undefined : join(folder, 'chip'))
+  const measurement = fromHex(measureGuest())
+  const sealingKey = chip.sealingKey(measurement)
+  const stores: Store[] = []
+  const open = (name: string) => {
+    const store = openSqliteStore({ path: join(folder, name), key: storeKey(p, sealingKey) })
+    stores.push(store)
+    return store
+  }
+  const broker = openBroker({
+    p, random: nodeRandom, clock, store: open('broker.db'),
+    machine: { report: data => chip.report({ measurement, hostData: new Uint8Array(32) }, data), sealingKey: () => sealingKey },
+    references: [{ tee: 'simulated', hex: measureGuest(), name: 'cloister guest runtime' }], distrust: {},
+    ledger: { origin: 'cloister.local/log', witnesses: [embeddedWitness(open('witness.db'))], quorum: 1 },
+  })
+  const served = await serveBroker(broker, { port: options.port ?? 0 })
+  return {
+    url: served.url, broker, policy: broker.journal.policyText(),
+    machine: hostData => ({ report: data => chip.report({ measurement, hostData: fromHex(hostData) }, data) }),
+    close: async () => {
+      await served.close()
+      broker.close()
+      for (const store of stores) store.close()
+      if (options.folder === undefined) rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+function embeddedWitness(store: Store): Witness {
+  return openWitness(p, 'cloister.local/witness', witnessSigner(store), { get: key => store.get(key), write: body => void store.write(undefined, body) })
+}
+
+function witnessSigner(store: Store): LocalSigner {
+  const kept = store.get('witness/key')
+  if (kept !== undefined) return importSigner(new TextDecoder().decode(kept))
+  const signer = generateSigner('ed25519')
+  store.write(undefined, tx => tx.put('witness/key', new TextEncoder().encode(signer.exportPem())))
+  return signer
+}
+
+/** What `up` leaves for the other commands: where its cloud is. */
+export function announce(folder: string, cloud: LocalCloud): void {
+  writeFileSync(join(folder, 'cloud.json'), `${JSON.stringify({ url: cloud.url, policy: cloud.policy, simulated: true })}\n`, { mode: 0o600 })
+}

@@ -1,0 +1,246 @@
+/**
+ * What an auditor does with a receipt, offline, in five verbs: is it *logged*, was it *released* to a guest that proved
+ * itself, under a charter that its parties *enacted*, by a program that the charter *names*, and did that guest *sign*
+ * what it says about inputs and outputs.
+ *
+ * Trusts: the pinned vendor roots, and the log's policy that the verifier brings. Everything else is in the bundle and is
+ * believed only as far as signatures, hashes and proofs carry; the verdict is built from verified parts only, and lists
+ * what was not checked as loudly as what was.
+ */
+import { fromBase64 } from './bytes/base64.ts'
+import { isObject, parseJson, type Json, type JsonObject } from './bytes/json.ts'
+import { toHex } from './bytes/hex.ts'
+import { utf8 } from './bytes/text.ts'
+import { jcs } from './bytes/jcs.ts'
+import { founded, parseAct } from './charter/acts.ts'
+import { charterDigest, hashOf, programIdentity } from './charter/canonical.ts'
+import { charterOf } from './charter/parse.ts'
+import type { Charter, Hash } from './charter/types.ts'
+import type { Primitives } from './crypto/primitives.ts'
+import type { Claims, Evidence } from './evidence/claims.ts'
+import { evidenceDigest, parseEvidence, verifyEvidence } from './evidence/index.ts'
+import { verifyProof, type Included } from './log/proof.ts'
+import type { LogPolicy } from './log/policy.ts'
+import { parseReceipt, verifyReceiptSignature, type Receipt, type Subject } from './receipt/receipt.ts'
+import { attempt, orRefuse, refuse, type Result } from './refusal.ts'
+import { helloData, reportData } from './seal/binding.ts'
+
+export const BUNDLE = 'cloister/receipt/1'
+
+/** A receipt with everything that its verification needs, as one JSON file. */
+export interface ReceiptBundle {
+  readonly bundle: typeof BUNDLE
+  /** The receipt of the run, and of the release it used. */
+  readonly ran: Logged
+  readonly released: Logged
+  /** The receipt of the enactment of the charter it ran under. */
+  readonly enacted: Logged
+  /** All epochs of the lineage, first to newest. */
+  readonly charters: readonly Charter[]
+  /** The guest's evidence and what it is bound to. */
+  readonly evidence: Evidence
+  readonly binding: { readonly nonce: string; readonly seal: string; readonly sign: string; readonly charter: Hash; readonly head: string } // base64 where binary
+  /** The broker's evidence, bound to the keys that speak for it. */
+  readonly broker: { readonly evidence: Evidence; readonly nonce: string; readonly seal: string; readonly key: string }
+}
+export interface Logged { readonly envelope: string; readonly proof: string }
+
+export interface VerifyReceiptOptions {
+  /** Whose word counts for the log. There is no default: it is the verifier's own trust. */
+  readonly policy: LogPolicy
+  /** Known launch measurements (hex) of the guest runtime, if the verifier has them. */
+  readonly measurements?: readonly string[]
+  /** SHA-256 (hex) of outputs at hand, to be found among the receipt's subjects. */
+  readonly outputs?: readonly string[]
+}
+export interface VerdictCheck { readonly id: string; readonly result: 'held' | 'not made'; readonly detail: string }
+export interface Verdict {
+  readonly simulated: boolean
+  readonly lineage: Hash
+  readonly charter: Hash
+  readonly epoch: number
+  readonly name: string
+  readonly program: string
+  /** Seconds since 1970: when the release was decided and when the witnesses saw the run. */
+  readonly releasedAt: number
+  readonly witnessedAt: number
+  readonly claims: Claims
+  readonly inputs: Json
+  readonly outputs: readonly Subject[]
+  readonly checks: readonly VerdictCheck[]
+}
+
+const LIMITS = { bytes: 8 << 20, depth: 32, entries: 200_000, string: 1 << 20 }
+
+/** A bundle from a file, checked for shape. Refuses `receipt.parse`, `json.*` or what its parts refuse with. */
+export function parseBundle(text: string | Uint8Array): Result<ReceiptBundle> {
+  return attempt(() => {
+    const value = parseJson(text, LIMITS)
+    if (!isObject(value) || value['bundle'] !== BUNDLE) return refuse('receipt.parse', 'bundle', BUNDLE, isObject(value) ? String(value['bundle']) : 'another value')
+    const charters = value['charters']
+    if (!Array.isArray(charters) || charters.length === 0 || charters.length > 1000) return refuse('receipt.parse', 'charters', 'the charters of the lineage', 'another value')
+    const broker = object(value, 'broker')
+    const binding = object(value, 'binding')
+    return {
+      bundle: BUNDLE, ran: logged(value, 'ran'), released: logged(value, 'released'), enacted: logged(value, 'enacted'),
+      charters: charters.map(charterOf), evidence: orRefuse(parseEvidence(value['evidence'])),
+      binding: { nonce: textAt(binding, 'nonce'), seal: textAt(binding, 'seal'), sign: textAt(binding, 'sign'), charter: textAt(binding, 'charter') as Hash, head: textAt(binding, 'head') }, // compared below
+      broker: { evidence: orRefuse(parseEvidence(broker['evidence'])), nonce: textAt(broker, 'nonce'), seal: textAt(broker, 'seal'), key: textAt(broker, 'key') },
+    }
+  })
+}
+
+/**
+ * The verdict on a receipt, or why there is none. Refuses with the code of the part that did not hold: `receipt.*`,
+ * `log.*`, `evidence.*`, `x509.*`, `charter.*`, `program.mismatch`, `place.tee`.
+ */
+export function verifyReceipt(p: Primitives, bundle: ReceiptBundle, options: VerifyReceiptOptions): Result<Verdict> {
+  return attempt(() => {
+    const log = checkLogged(p, bundle, options.policy)
+    const released = checkReleased(p, bundle)
+    const { charter, lineage } = checkEnacted(p, bundle, released)
+    const claims = checkProgram(p, bundle, charter, lineage, released)
+    const ran = checkSigned(p, bundle, charter, released, options)
+    return verdictOf(bundle, options, { log, released, charter, lineage, claims, ran })
+  })
+}
+
+/** Logged: each of the three receipts is in the log that the policy names, under a witnessed checkpoint, in this order. */
+function checkLogged(p: Primitives, bundle: ReceiptBundle, policy: LogPolicy): { ran: Included } {
+  const included = (part: Logged) => orRefuse(verifyProof(p, utf8(part.envelope), part.proof, policy))
+  const [enacted, released, ran] = [included(bundle.enacted), included(bundle.released), included(bundle.ran)]
+  if (enacted.index >= released.index || released.index >= ran.index) refuse('log.proof', 'index', 'enacted before released before ran', `${enacted.index}, ${released.index}, ${ran.index}`)
+  return { ran }
+}
+
+/** Released: signed by a broker whose own evidence is bound to that key. */
+function checkReleased(p: Primitives, bundle: ReceiptBundle): Receipt {
+  const { broker } = bundle
+  const receipt = typed(bundle.released, 'released')
+  const time = number(receipt.predicate, 'time')
+  const claims = orRefuse(verifyEvidence(p, broker.evidence, { now: time }))
+  const bound = toHex(helloData(p, { nonce: fromBase64(broker.nonce), seal: fromBase64(broker.seal), sign: broker.key }))
+  if (claims.reportData !== bound) refuse('evidence.report-data', 'broker.evidence', bound, claims.reportData)
+  orRefuse(verifyReceiptSignature(p, receipt, broker.key))
+  orRefuse(verifyReceiptSignature(p, typed(bundle.enacted, 'enacted'), broker.key))
+  return receipt
+}
+
+/** Enacted: an unbroken chain of charters, and for its first epoch the approval of every party over exactly these bytes. */
+function checkEnacted(p: Primitives, bundle: ReceiptBundle, released: Receipt): { charter: Charter; lineage: Hash } {
+  const digests = bundle.charters.map(charter => charterDigest(p, charter))
+  bundle.charters.forEach((charter, i) => {
+    if (charter.epoch !== i + 1 || charter.prev !== digests[i - 1]) refuse('receipt.charter', `charters[${i}]`, `epoch ${i + 1} after ${digests[i - 1] ?? 'nothing'}`, `epoch ${charter.epoch} after ${charter.prev ?? 'nothing'}`)
+  })
+  const [lineage, digest, charter] = [digests[0], digests[digests.length - 1], bundle.charters[bundle.charters.length - 1]]
+  if (lineage === undefined || digest === undefined || charter === undefined) return refuse('receipt.charter', 'charters', 'at least one', 'none')
+  const enacted = typed(bundle.enacted, 'enacted')
+  for (const [name, receipt] of [['released', released], ['enacted', enacted]] as const) {
+    same('receipt.charter', `${name}.charter`, digest, receipt.predicate['charter'])
+    same('receipt.charter', `${name}.lineage`, lineage, receipt.predicate['lineage'])
+  }
+  if (charter.epoch === 1) {
+    const acts = enacted.predicate['acts']
+    orRefuse(founded(p, charter, lineage, Array.isArray(acts) ? acts.map((act, i) => parseAct(act, `enacted.acts[${i}]`)) : refuse('receipt.charter', 'enacted.acts', 'the approvals', 'none')))
+  }
+  return { charter, lineage }
+}
+
+/** Named: the guest's evidence holds, is bound to this release, and measures the program that the charter names. */
+function checkProgram(p: Primitives, bundle: ReceiptBundle, charter: Charter, lineage: Hash, released: Receipt): Claims {
+  const { binding } = bundle
+  const claims = orRefuse(verifyEvidence(p, bundle.evidence, { now: number(released.predicate, 'time') }))
+  const bound = toHex(reportData(p, { nonce: fromBase64(binding.nonce), seal: fromBase64(binding.seal), sign: binding.sign, charter: binding.charter, head: fromBase64(binding.head) }))
+  if (claims.reportData !== bound) refuse('evidence.report-data', 'evidence', bound, claims.reportData)
+  const guest = object(released.predicate, 'guest')
+  same('receipt.evidence', 'released.evidence', evidenceDigest(p, bundle.evidence), released.predicate['evidence'])
+  same('receipt.key', 'released.guest.sign', binding.sign, guest['sign'])
+  same('receipt.key', 'released.guest.seal', hashOf(p, fromBase64(binding.seal)), guest['seal'])
+  same('evidence.nonce', 'released.nonce', binding.nonce, released.predicate['nonce'])
+  same('receipt.charter', 'binding.charter', binding.charter, released.predicate['charter'])
+  const name = textAt(object(released.predicate, 'program'), 'name')
+  const program = charter.programs[name] ?? refuse('program.unknown', 'released.program', Object.keys(charter.programs).join(', '), name)
+  same('program.mismatch', 'claims.hostData', programIdentity(p, lineage, name, program).slice('sha256:'.length), claims.hostData)
+  if (!program.on.tee.includes(claims.tee)) refuse('place.tee', `programs.${name}.on.tee`, program.on.tee.join(', '), claims.tee)
+  if (claims.debug) refuse('appraisal.debug', 'claims.debug', 'false', 'true')
+  return claims
+}
+
+/** Signed: by the key that the evidence is bound to, about that release, with inputs that were released to it. */
+function checkSigned(p: Primitives, bundle: ReceiptBundle, charter: Charter, released: Receipt, options: VerifyReceiptOptions): Receipt {
+  const ran = typed(bundle.ran, 'ran')
+  orRefuse(verifyReceiptSignature(p, ran, bundle.binding.sign))
+  same('receipt.subject', 'ran.released', hashOf(p, utf8(bundle.released.envelope)), ran.predicate['released'])
+  for (const key of ['lineage', 'charter', 'epoch', 'evidence']) same('receipt.charter', `ran.${key}`, released.predicate[key], ran.predicate[key])
+  const program = object(released.predicate, 'program')
+  same('program.mismatch', 'ran.program', jcs(program), jcs(ran.predicate['program'] ?? null))
+  const given = new Set(list(released.predicate, 'assets').map(one => `${textAt(one, 'asset')} ${textAt(one, 'digest')}`))
+  for (const input of list(ran.predicate, 'inputs')) {
+    const asset = textAt(input, 'asset')
+    if (!given.has(`${asset} ${textAt(input, 'digest')}`)) refuse('receipt.subject', `ran.inputs (${asset})`, [...given].join(', '), textAt(input, 'digest'))
+    if (!charter.grants.some(grant => grant.asset === asset && grant.to === program['name'])) refuse('grant.none', `ran.inputs (${asset})`, `a grant of ${asset}`, 'none')
+  }
+  for (const digest of options.outputs ?? []) if (!ran.subject.some(subject => subject.digest.sha256 === digest)) refuse('receipt.subject', 'ran.subject', ran.subject.map(subject => subject.name).join(', '), digest)
+  return ran
+}
+
+interface Verified { log: { ran: Included }; released: Receipt; charter: Charter; lineage: Hash; claims: Claims; ran: Receipt }
+
+function verdictOf(bundle: ReceiptBundle, options: VerifyReceiptOptions, verified: Verified): Verdict {
+  const { log, released, charter, lineage, claims, ran } = verified
+  const known = options.measurements
+  if (known !== undefined && !known.includes(claims.measurement)) refuse('appraisal.measurement', 'claims.measurement', known.join(', '), claims.measurement)
+  const held = (id: string, detail: string): VerdictCheck => ({ id, result: 'held', detail })
+  const skipped = (id: string, detail: string): VerdictCheck => ({ id, result: 'not made', detail })
+  return {
+    simulated: claims.simulated, lineage, charter: bundle.binding.charter, epoch: charter.epoch, name: charter.name, program: textAt(object(ran.predicate, 'program'), 'name'),
+    releasedAt: number(released.predicate, 'time'), witnessedAt: log.ran.time, claims, inputs: ran.predicate['inputs'] ?? [], outputs: ran.subject,
+    checks: [
+      held('log', `entry ${log.ran.index} of ${log.ran.checkpoint.origin}, ${log.ran.witnesses} witness(es)`),
+      held('release', 'signed by a broker whose evidence is bound to its key'),
+      charter.epoch === 1 ? held('charter', `approved by ${Object.keys(charter.parties).join(', ')}`) : skipped('approvals', `epoch ${charter.epoch}: the chain of charters holds; the approvals of later epochs stand in the log`),
+      held('evidence', `${claims.tee}, ${claims.product}, bound to this session`), held('program', 'measured as the charter names it'),
+      known === undefined ? skipped('measurement', `guest runtime ${claims.measurement.slice(0, 16)}… was not compared: no reference value given`) : held('measurement', 'a known guest runtime'),
+      held('receipt', 'signed by the key that the evidence is bound to'),
+      options.outputs === undefined ? skipped('outputs', 'no output file given') : held('outputs', `${options.outputs.length} file(s) are outputs of this run`),
+      ...(claims.simulated ? [skipped('hardware', 'SIMULATED: no hardware vouches for any of this')] : []),
+    ],
+  }
+}
+
+// ---- readers ------------------------------------------------------------------------------------------------------
+
+function typed(part: Logged, verb: string): Receipt {
+  const receipt = orRefuse(parseReceipt(part.envelope))
+  return receipt.verb === verb ? receipt : refuse('receipt.type', verb, verb, receipt.verb)
+}
+
+function same(code: 'receipt.charter' | 'receipt.key' | 'receipt.evidence' | 'receipt.subject' | 'evidence.nonce' | 'program.mismatch', at: string, expected: Json | undefined, got: Json | undefined): void {
+  if (expected === undefined || got !== expected) refuse(code, at, String(expected), String(got))
+}
+
+function object(from: JsonObject, key: string): JsonObject {
+  const value = from[key]
+  return isObject(value) ? value : refuse('receipt.parse', key, 'an object', 'another value')
+}
+
+function list(from: JsonObject, key: string): JsonObject[] {
+  const value = from[key]
+  if (!Array.isArray(value)) return refuse('receipt.parse', key, 'a list', 'another value')
+  return value.map(one => (isObject(one) ? one : refuse('receipt.parse', key, 'objects', 'another value')))
+}
+
+function logged(from: JsonObject, key: string): Logged {
+  const part = object(from, key)
+  return { envelope: textAt(part, 'envelope'), proof: textAt(part, 'proof') }
+}
+
+function textAt(from: JsonObject, key: string): string {
+  const value = from[key]
+  return typeof value === 'string' ? value : refuse('receipt.parse', key, 'a text', typeof value)
+}
+
+function number(from: JsonObject, key: string): number {
+  const value = from[key]
+  return typeof value === 'number' ? value : refuse('receipt.parse', key, 'a number', typeof value)
+}
