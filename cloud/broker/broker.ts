@@ -114,7 +114,7 @@ class LocalBroker implements Broker {
     this.#rules = { p, references, distrust, nonceSeconds: options.nonceSeconds ?? 60 }
     this.key = this.#identity.key
     this.seal = this.#identity.seal.publicKey
-    this.journal = new Journal(p, openLedger({ p, signer: this.#identity.logSigner, ...ledger }), store, clock)
+    this.journal = new Journal(p, openLedger({ p, signer: this.#identity.logSigner, ...ledger }), ledger.witnesses, store, clock)
     this.#reload()
   }
 

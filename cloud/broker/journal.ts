@@ -11,6 +11,7 @@ import { inclusionProof, rootAt, type HashAt } from '@cloister/core/log/tree'
 import { attempt, refuse, type Result } from '@cloister/core/refusal'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { LedgerTx } from '../ledger/store.ts'
+import type { Witness } from '../ledger/witness.ts'
 import type { Store, Tx } from '../store/store.ts'
 
 export interface ShownHead { readonly text: string; readonly size: number; readonly root: Uint8Array; readonly time: number; readonly witnesses: number }
@@ -19,11 +20,13 @@ export class Journal {
   readonly ledger: Ledger
   readonly store: Store
   readonly #p: Primitives
+  readonly #witnesses: readonly Witness[]
   readonly #clock: () => number
   #head: ShownHead | undefined
 
-  constructor(p: Primitives, ledger: Ledger, store: Store, clock: () => number) {
+  constructor(p: Primitives, ledger: Ledger, witnesses: readonly Witness[], store: Store, clock: () => number) {
     this.#p = p
+    this.#witnesses = witnesses
     this.ledger = ledger
     this.store = store
     this.#clock = clock
@@ -55,6 +58,8 @@ export class Journal {
   /** Have everything durable cosigned and shown. Refuses `log.unavailable`; the head stays what it was. */
   publish(): Result<ShownHead> {
     for (let tries = 1; ; tries++) {
+      const behind = attempt(() => this.#checkNotSetBack())
+      if (!behind.ok) return behind
       const cosigned = this.ledger.cosign(this.store, body => this.#show(body), this.#clock())
       if (cosigned.ok) {
         const { checkpoint, text, witnesses, time } = cosigned.value
@@ -75,6 +80,13 @@ export class Journal {
     const head = this.#head
     if (head === undefined || index >= head.size) return refuse('log.unavailable', 'log', `a witnessed head beyond entry ${index}`, head === undefined ? 'none' : `size ${head.size}`)
     return formatProof({ index, path: inclusionProof(this.#p, index, head.size, this.#hashAt), checkpoint: head.text })
+  }
+
+  /** A witness that has seen more than the store holds: the store was set back, and nothing may be built on it. */
+  #checkNotSetBack(): void {
+    const seen = Math.max(0, ...this.#witnesses.map(witness => witness.size(this.ledger.origin)))
+    const size = this.size()
+    if (seen > size) refuse('log.unavailable', 'log', `the ${seen} entries that a witness has seen`, `${size}: the store was set back`, 'restore the newest store')
   }
 
   /** A head once shown is never replaced by a shorter one, whichever broker writes last. */

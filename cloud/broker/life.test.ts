@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { orRefuse } from '@cloister/core/refusal'
+import type { Charter } from '@cloister/core/charter/types'
+import type { Broker } from './broker.ts'
+import { actOf, charterJson, codeOf, found, newWorld, put, ready, run, successor, wire, type World } from './world.fixture.ts'
+
+const propose = (world: World, broker: Broker, next: Charter, party = 'alpha') => broker.propose(wire({ charter: charterJson(next), act: actOf(world, party, 'propose', next) }))
+const say = (world: World, broker: Broker, party: string, verb: 'approve' | 'veto' | 'enact' | 'revoke' | 'rotate', charter: Charter, subject?: string) => broker.act(wire({ act: actOf(world, party, verb, charter, subject) }))
+const wider = (world: World) => successor(world.charter, next => { for (const grant of next.grants) grant.budget = { uses: 9 } })
+const narrower = (world: World) => successor(world.charter, next => { next.grants = next.grants.filter(grant => grant.asset !== 'b-claims') })
+
+test('found: every party approves, once; twice is the same; nobody missing', async () => {
+  const world = newWorld()
+  const broker = world.open()
+  assert.equal(codeOf(await broker.found(wire({ charter: charterJson(world.charter), acts: [actOf(world, 'alpha', 'approve', world.charter)] }))), 'charter.not-approved')
+  const first = orRefuse(await found(world, broker))
+  const size = broker.journal.size()
+  assert.deepEqual(orRefuse(await found(world, broker))['lineage'], first['lineage'])
+  assert.equal(broker.journal.size(), size)
+})
+
+test('widen: touched owners, the quorum and the notice from inclusion; then the old charter is void', async () => {
+  const world = newWorld({ uses: 1 })
+  const broker = await ready(world)
+  const next = wider(world)
+  orRefuse(await propose(world, broker, next))
+  orRefuse(await say(world, broker, 'alpha', 'approve', next))
+  assert.equal(codeOf(await say(world, broker, 'alpha', 'enact', next)), 'charter.not-approved')
+  orRefuse(await say(world, broker, 'bravo', 'approve', next))
+  assert.equal(codeOf(await say(world, broker, 'alpha', 'enact', next)), 'charter.notice')
+  assert.equal(codeOf(await run(world, broker)), 'ok')
+  world.now += 3600
+  assert.equal(codeOf(await say(world, world.open(), 'alpha', 'enact', next)), 'ok')
+  assert.equal(codeOf(await run(world, broker)), 'ok', 'what was spent counts against the new budget')
+  const shown = orRefuse(await broker.charter(world.lineage))
+  assert.equal(shown['epoch'], 2)
+})
+
+test('budgets are not reset by re-proposing, renaming a program back, or restarting', async () => {
+  const world = newWorld({ uses: 1, notice: '0s' })
+  const broker = await ready(world)
+  orRefuse(await run(world, broker))
+  const next = successor(world.charter, charter => { for (const grant of charter.grants) grant.budget = { uses: 1, per: '1d' } })
+  orRefuse(await propose(world, broker, next))
+  for (const party of ['alpha', 'bravo']) orRefuse(await say(world, broker, party, 'approve', next))
+  orRefuse(await say(world, broker, 'alpha', 'enact', next))
+  const back = successor(next, charter => { for (const grant of charter.grants) grant.budget = { uses: 1 } })
+  orRefuse(await propose(world, broker, back))
+  for (const party of ['alpha', 'bravo']) orRefuse(await say(world, broker, party, 'approve', back))
+  orRefuse(await say(world, broker, 'alpha', 'enact', back))
+  assert.equal(codeOf(await run(world, world.open())), 'budget.spent')
+})
+
+test('veto: a touched owner ends a proposal, and nobody can bring it back by saying its acts again', async () => {
+  const world = newWorld({ notice: '0s' })
+  const broker = await ready(world)
+  const next = wider(world)
+  const [proposal, approval] = [actOf(world, 'alpha', 'propose', next), actOf(world, 'bravo', 'approve', next)]
+  orRefuse(await broker.propose(wire({ charter: charterJson(next), act: proposal })))
+  orRefuse(await say(world, broker, 'alpha', 'approve', next))
+  orRefuse(await broker.act(wire({ act: approval })))
+  orRefuse(await say(world, broker, 'bravo', 'veto', next))
+  assert.equal(codeOf(await say(world, broker, 'alpha', 'enact', next)), 'charter.stale-proposal')
+  assert.equal(codeOf(await broker.propose(wire({ charter: charterJson(next), act: proposal }))), 'charter.stale-proposal')
+  assert.equal(codeOf(await broker.act(wire({ act: approval }))), 'charter.stale-proposal')
+})
+
+test('narrowing acts alone and at once, makes other proposals stale, and gives the asset a new key version', async () => {
+  const world = newWorld({ uses: 100 })
+  const broker = await ready(world)
+  const pending = wider(world)
+  orRefuse(await propose(world, broker, pending))
+  const next = narrower(world)
+  orRefuse(await propose(world, broker, next, 'bravo'))
+  orRefuse(await say(world, broker, 'bravo', 'approve', next))
+  orRefuse(await say(world, broker, 'bravo', 'enact', next))
+  assert.equal(codeOf(await say(world, broker, 'alpha', 'approve', pending)), 'charter.stale-proposal')
+  assert.deepEqual(orRefuse(await broker.charter(world.lineage))['versions'], { 'a-claims': { owner: 'alpha', version: 1 }, 'b-claims': { owner: 'bravo', version: 2 } })
+  assert.equal(codeOf(await run(world, broker)), 'grant.none')
+  assert.equal(codeOf(await run(world, broker, { assets: ['a-claims'] })), 'ok')
+})
+
+test('nobody drops another\'s grant alone', async () => {
+  const world = newWorld()
+  const broker = await ready(world)
+  const next = narrower(world)
+  orRefuse(await propose(world, broker, next, 'alpha'))
+  orRefuse(await say(world, broker, 'alpha', 'approve', next))
+  assert.equal(codeOf(await say(world, broker, 'alpha', 'enact', next)), 'charter.not-approved')
+})
+
+test('acts replayed across verbs, epochs, charters and parties are refused', async () => {
+  const world = newWorld({ notice: '0s' })
+  const broker = await ready(world)
+  const next = wider(world)
+  orRefuse(await propose(world, broker, next))
+  const approve = actOf(world, 'alpha', 'approve', next)
+  for (const change of [{ verb: 'enact' }, { epoch: 3 }, { party: 'bravo' }, { prev: `sha256:${'0'.repeat(64)}` }, { signature: actOf(world, 'alpha', 'veto', next).signature }]) {
+    assert.equal(codeOf(await broker.act(wire({ act: { ...approve, ...change } }))), 'charter.act', JSON.stringify(change).slice(0, 60))
+  }
+  const other = newWorld({ seed: 'other' })
+  assert.equal(codeOf(await broker.act(wire({ act: actOf(other, 'alpha', 'approve', successor(other.charter, one => { one.grants = [] })) }))), 'head.unknown-charter')
+  assert.equal(codeOf(await broker.act(wire({ act: { ...actOf(other, 'alpha', 'approve', next), lineage: world.lineage } }))), 'charter.act')
+  assert.equal(codeOf(await broker.act(wire({ act: actOf(world, 'alpha', 'approve', world.charter) }))), 'charter.stale-proposal')
+})
+
+test('revoke acts at once; its act cannot be said again after the owner put a new key', async () => {
+  const world = newWorld({ uses: 100 })
+  const broker = await ready(world)
+  assert.equal(codeOf(await say(world, broker, 'alpha', 'revoke', world.charter, 'b-claims@1')), 'ok')
+  assert.equal(codeOf(await run(world, broker)), 'ok', 'alpha is not the owner: its word waits for nobody')
+  const act = actOf(world, 'bravo', 'revoke', world.charter, 'b-claims@1')
+  orRefuse(await broker.act(wire({ act })))
+  assert.equal(codeOf(await run(world, broker)), 'charter.revoked')
+  assert.equal(codeOf(await run(world, world.open())), 'charter.revoked')
+  assert.equal(codeOf(await put(world, broker, 'b-claims', 1)), 'asset.key-missing')
+  orRefuse(await put(world, broker, 'b-claims', 2))
+  assert.equal(codeOf(await run(world, broker)), 'ok')
+  assert.equal(codeOf(await broker.act(wire({ act }))), 'charter.act')
+  assert.equal(codeOf(await run(world, broker)), 'ok')
+  orRefuse(await say(world, broker, 'alpha', 'revoke', world.charter))
+  assert.equal(codeOf(await run(world, broker)), 'ok')
+  orRefuse(await say(world, broker, 'bravo', 'revoke', world.charter))
+  assert.equal(codeOf(await run(world, broker)), 'charter.revoked')
+})
+
+test('keys: by the owner, for the right version and bytes; rotation needs a new deposit', async () => {
+  const world = newWorld({ uses: 100, edit: charter => { charter['assets'] = { 'a-claims': { owner: 'alpha', kind: 'data', digest: `sha256:${'a'.repeat(64)}` }, 'b-claims': { owner: 'bravo', kind: 'data', ttl: '1d' } } } })
+  const broker = world.open()
+  orRefuse(await found(world, broker))
+  assert.equal(codeOf(await run(world, broker)), 'asset.key-missing')
+  assert.equal(codeOf(await put(world, broker, 'c-claims')), 'asset.unknown')
+  orRefuse(await put(world, broker, 'a-claims'))
+  orRefuse(await put(world, broker, 'b-claims'))
+  assert.equal(codeOf(await put(world, broker, 'b-claims', 1, world.charter, 'AGE-SECRET-KEY-other')), 'asset.key-missing')
+  assert.equal(codeOf(await run(world, broker)), 'ok')
+  orRefuse(await say(world, broker, 'alpha', 'rotate', world.charter, 'a-claims@1'))
+  assert.equal(codeOf(await run(world, broker)), 'asset.key-missing')
+  orRefuse(await put(world, broker, 'a-claims', 2))
+  assert.equal(codeOf(await run(world, broker)), 'ok')
+  world.now += 86_400
+  assert.equal(codeOf(await run(world, broker)), 'asset.key-missing', 'past its deadline a key opens nothing')
+})
