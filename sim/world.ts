@@ -3,12 +3,13 @@
  * randomness and a store that the seed drives. Each step is an action or a fault; after each step the invariants of
  * `invariants.ts` are checked against what the outside has seen.
  */
+import { toBase64 } from '@cloister/core/bytes/base64'
 import { fromUtf8 } from '@cloister/core/bytes/text'
 import type { Charter, Duration } from '@cloister/core/charter/types'
 import type { Result } from '@cloister/core/refusal'
 import { nodePrimitives as p } from '../cloud/crypto/node.ts'
 import type { Broker } from '../cloud/broker/broker.ts'
-import { actOf, ask, charterJson, newWorld, openKeys, put, ready, seeded, successor, wire, type Asked, type World } from '../cloud/broker/world.fixture.ts'
+import { actOf, ask, attest, charterJson, newWorld, openKeys, put, ready, seeded, successor, wire, type Asked, type World } from '../cloud/broker/world.fixture.ts'
 import { charterDigest } from '@cloister/core/charter/canonical'
 import { withFault, type Fault } from '../cloud/store/faults.ts'
 import type { Disk } from '../cloud/store/memory.ts'
@@ -56,7 +57,7 @@ export async function live(seed: number, check: (sim: Sim) => void): Promise<Sim
 type Action = (sim: Sim) => Promise<string>
 const ACTIONS: readonly [readonly [string, Action], ...(readonly [string, Action])[]] = [
   ['release', release], ['release', release], ['release', release],
-  ['release twice at once', releaseTwice], ['release, message delayed', releaseDelayed], ['release, answer dropped', releaseDropped],
+  ['release twice at once', releaseTwice], ['release, message delayed', releaseDelayed], ['release, challenge shared', releaseShared], ['release, answer dropped', releaseDropped],
   ['widen', widen], ['narrow', narrow], ['revoke', revoke], ['put', deposit],
   ['clock', moveClock], ['restart', restart], ['failing write', failingWrite], ['disk set back', setBack],
 ]
@@ -76,6 +77,20 @@ async function releaseTwice(sim: Sim): Promise<string> {
   if (!asked.ok) return asked.refusal.code
   const answers = await Promise.all(sim.brokers.map(one => one.release(wire(asked.value.body))))
   return answers.map((answer, i) => told(sim, sim.brokers[i] ?? gate, asked.value, answer)).join(', ')
+}
+
+/** A relaying host hands one challenge to two guests. */
+async function releaseShared(sim: Sim): Promise<string> {
+  const gate = broker(sim)
+  const hello = await gate.hello(wire({ nonce: toBase64(sim.world.random(32)), charter: sim.world.lineage }))
+  if (!hello.ok) return hello.refusal.code
+  const outcomes: string[] = []
+  for (let i = 0; i < 2; i++) {
+    const asked = attest(sim.world, sim.charter, String(hello.value['nonce']), String(hello.value['head']), { assets: ['a-claims'] })
+    const now = broker(sim)
+    outcomes.push(told(sim, now, asked, await now.release(wire(asked.body))))
+  }
+  return outcomes.join(', ')
 }
 
 /** Something else happens between the hello and the release. */

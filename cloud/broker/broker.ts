@@ -304,11 +304,17 @@ class LocalBroker implements Broker {
       })
       if (changes.length === 0 && entries.length === 0) return done
       const written = store.write(version, tx => {
-        for (const { key, value } of changes) value === undefined ? tx.delete(key) : tx.put(key, utf8(JSON.stringify(value)))
+        for (const { key, value } of changes) {
+          if (value === undefined) tx.delete(key)
+          else tx.put(key, utf8(JSON.stringify(value)))
+        }
         this.journal.append(tx, entries.map(entry => utf8(entry)))
       })
       if (written.moved) continue
-      for (const { key, value } of changes) value === undefined ? this.#records.delete(key) : this.#records.set(key, value)
+      for (const { key, value } of changes) {
+        if (value === undefined) this.#records.delete(key)
+        else this.#records.set(key, value)
+      }
       this.#version = written.version
       return done
     }
