@@ -40,7 +40,7 @@ export async function runProgram(run: ProgramRun): Promise<Result<ProgramResult>
 function sqlInput(input: ProgramInput): SqlInput {
   return {
     asset: input.asset, owner: input.about.owner, ...(input.about.person === undefined ? {} : { person: input.about.person }),
-    open: sink => Promise.resolve(openFile(input.path, { identities: [input.key.identity] }, pieces => { for (const piece of pieces) sink(piece) }, input.key.digest)),
+    open: sink => openFile(input.path, { identities: [input.key.identity] }, sink, input.key.digest),
   }
 }
 

@@ -46,6 +46,11 @@ export class Engine {
     await this.#guarded(at, () => this.#connection.run(sql))
   }
 
+  /** Run a statement and give the number of rows it changed. */
+  async change(sql: string, at: string): Promise<number> {
+    return Number((await this.#guarded(at, () => this.#connection.run(sql))).rowsChanged)
+  }
+
   /** All rows as columns, in the order of the query: texts, booleans, bigints for whole numbers, strings for dates. */
   async columns(sql: string, at: string): Promise<unknown[][]> {
     return this.#guarded(at, async () => (await this.#connection.runAndReadAll(sql)).getColumnsJS())

@@ -16,8 +16,10 @@ import { NoiseSource } from './dp.ts'
 import { Engine, engineVersion } from './engine.ts'
 import { closeMemoryFile, createMemoryFile, emptyFile, load, type MemoryFile } from './input.ts'
 import { LIMITS } from './limits.ts'
+import { putDownMatches } from './matches.ts'
+import { opaqueNames } from './opaque.ts'
 import type { AggregateOutput, ProgramOutput, RowsOutput } from './program.ts'
-import { DERIVED, split, statistics, type Bounds, type Room } from './statistics.ts'
+import { DERIVED, UNITS, split, statistics, type Bounds, type Room } from './statistics.ts'
 
 export interface SqlInput {
   readonly asset: string
@@ -115,7 +117,7 @@ function ownersOf(inputs: readonly SqlInput[]): string[] {
   if (inputs.length === 0 || inputs.length > LIMITS.inputsMax) refuse('sql.limit', 'inputs', `1 to ${LIMITS.inputsMax} inputs`, String(inputs.length))
   for (const { asset, owner, person } of inputs) {
     if (!/^[a-z][a-z0-9-]{0,31}$/.test(owner)) refuse('data.format', asset, 'an owner\'s name as in a charter', 'another name')
-    if (person !== undefined && ![DERIVED, 'vin', 'phone'].includes(person)) refuse('data.column', `assets.${asset}.person`, `${DERIVED}, vin or phone`, person)
+    if (person !== undefined && !Object.hasOwn(UNITS, person)) refuse('data.column', `assets.${asset}.person`, `${DERIVED}, vin or phone`, person)
   }
   return [...new Set(inputs.map(({ owner }) => owner))].sort(order)
 }
@@ -148,7 +150,8 @@ async function loadAll(engine: Engine, inputs: readonly SqlInput[], files: reado
     const { input, file, result } = opened
     orRefuse(result)
     opened = undefined
-    const rows = await load(engine, file, input, () => { opened = open(i) })
+    const first = [...claims.values()].reduce((sum, count) => sum + count, 0)
+    const rows = await load(engine, file, { ...input, first }, () => { opened = open(i) })
     claims.set(input.owner, (claims.get(input.owner) ?? 0) + rows)
     emptyFile(file)
   }
@@ -164,19 +167,22 @@ function checkEnough(claims: ReadonlyMap<string, number>, allowed: Allowed): voi
 interface Checked { readonly program: CheckedProgram; readonly allowed: Allowed; readonly owners: readonly string[]; readonly claims: ReadonlyMap<string, number> }
 
 async function outcome(run: SqlRun, engine: Engine, { program, allowed, owners, claims }: Checked): Promise<SqlOutcome> {
+  await putDownMatches(engine, program.outputs)
+  const opaque = opaqueNames(run.p, run.roomKey)
   const rowsOutputs = program.outputs.filter((output): output is RowsOutput => output.kind !== 'aggregate')
-  const aggregates = program.outputs.filter((output): output is AggregateOutput => output.kind === 'aggregate')
-  const cases = await findCases(run.p, engine, rowsOutputs, run.roomKey)
+  const aggregates = program.outputs.filter(output => output.kind === 'aggregate').length
+  const cases = await findCases(engine, program.outputs, opaque)
   const outputs: SqlOutput[] = []
   if (rowsOutputs.length > 0 && allowed.rows !== undefined) {
     const rules = { about: 'own', reasons: Object.fromEntries(rowsOutputs.map(({ name, score }) => [name, score])) }
     for (const to of receivers(allowed.rows, owners)) outputs.push(outputOf({ to, shape: 'rows', about: 'own', name: 'cases' }, rowsFor(to, cases), rules))
   }
-  const room: Room = { p: run.p, engine, roomKey: run.roomKey, owners, person: new Map(run.inputs.map(({ owner, person }) => [owner, person ?? DERIVED])) }
+  const room: Room = { engine, opaque, owners, person: new Map(run.inputs.map(({ owner, person }) => [owner, person ?? DERIVED])) }
   const noise = new NoiseSource(run.random)
-  for (const output of aggregates) {
-    const bounds = boundsOf(allowed.aggregate, aggregates.length)
-    const cells = (await statistics(room, output, bounds, noise)).map(({ group, ...cell }) => ({ insurers: cell.insurers, [output.by.column]: group, vehicles: cell.vehicles, [output.sum.column]: cell.amount, withheld: cell.withheld }))
+  for (const [i, output] of program.outputs.entries()) {
+    if (output.kind !== 'aggregate') continue
+    const bounds = boundsOf(allowed.aggregate, aggregates)
+    const cells = (await statistics(room, output, i, bounds, noise)).map(({ group, ...cell }) => ({ insurers: cell.insurers, [output.by.column]: group, vehicles: cell.vehicles, [output.sum.column]: cell.amount, withheld: cell.withheld }))
     for (const to of allowed.aggregate?.to ?? []) outputs.push(outputOf({ to, shape: 'aggregate', name: output.name }, cells, rulesOf(output, bounds)))
   }
   const counts = Object.fromEntries(owners.map(owner => [owner, { claims: claims.get(owner) ?? 0, cases: rowsFor(owner, cases).length }]))

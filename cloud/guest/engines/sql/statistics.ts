@@ -10,28 +10,29 @@
  *
  * The threshold is exact and outside epsilon: that a cell is withheld tells that fewer than `atLeast` stand behind it.
  */
-import type { Primitives } from '@cloister/core/crypto/primitives'
 import { refuse } from '@cloister/core/refusal'
-import { checkCount, opaque, order } from './cases.ts'
+import { order } from './cases.ts'
 import { laplace, type NoiseSource } from './dp.ts'
 import type { Engine } from './engine.ts'
 import { DOMINANCE_PERCENT, LIMITS } from './limits.ts'
 import type { AggregateOutput } from './program.ts'
+import { FACTS, tableOf } from './matches.ts'
+import type { Opaque } from './opaque.ts'
 import { PERSON, PERSON_LENGTH } from './shape.ts'
 
 export interface Bounds { readonly atLeast: number; readonly epsilonMillionths?: bigint }
 /** One line of the fixed list. Withheld lines carry no number at all. */
 export interface Cell { readonly insurers: readonly string[]; readonly group: string; readonly vehicles: number | null; readonly amount: number | null; readonly withheld: boolean }
 
-interface Side { readonly owner: string; readonly claim: string; readonly person: string | undefined; readonly amount: bigint }
+/** `unit` is what the owner's charter entry calls a person; `person` is the human that noise protects. */
+interface Side { readonly owner: string; readonly claim: string; readonly unit: string | undefined; readonly person: string | undefined; readonly amount: bigint }
 interface Contribution { readonly sides: readonly [Side, Side]; readonly vehicle: string; readonly group: string; readonly amount: bigint }
-export interface Room { readonly p: Primitives; readonly engine: Engine; readonly roomKey: Uint8Array; readonly owners: readonly string[]; readonly person: ReadonlyMap<string, string> }
+export interface Room { readonly engine: Engine; readonly opaque: Opaque; readonly owners: readonly string[]; readonly person: ReadonlyMap<string, string> }
 
-export async function statistics(room: Room, output: AggregateOutput, bounds: Bounds, noise: NoiseSource): Promise<Cell[]> {
-  await room.engine.run(matchesSql(output), output.name)
-  const all = await contributions(room, output)
-  const bounded = bounds.epsilonMillionths === undefined ? all : onePerVehicle(room, await withinPersons(room, output, all))
-  await room.engine.run('drop table matches', output.name)
+/** The cells of the program's output number `index`. */
+export async function statistics(room: Room, output: AggregateOutput, index: number, bounds: Bounds, noise: NoiseSource): Promise<Cell[]> {
+  const all = await contributions(room, output, tableOf(index))
+  const bounded = bounds.epsilonMillionths === undefined ? all : onePerVehicle(room, await withinPersons(room, output, all, tableOf(index)))
   const cells = new Map<string, Contribution[]>()
   for (const item of bounded) {
     const key = keyOf(item.sides.map(({ owner }) => owner), item.group)
@@ -57,46 +58,46 @@ function fixedCells(owners: readonly string[], output: AggregateOutput): { insur
 
 const keyOf = (owners: readonly string[], group: string) => [...[...owners].sort(order), group].join('\0')
 
-/** Each pair once, two owners, one vehicle. */
-const matchesSql = (output: AggregateOutput) => `create table matches as
-  select m.a, m.b, m.g, m.v from (
-    select least(a, b) as a, greatest(a, b) as b, min(${output.by.column}) as g, max(${output.sum.column})::bigint as v from (${output.sql}) group by all limit ${LIMITS.matchesMax + 1}) m
-  join data x on x.rowid = m.a join data y on y.rowid = m.b where x.insurer <> y.insurer and x.vehicle = y.vehicle and m.v is not null`
-
-/** The matches as the engine reads them: two sides, an announced group, an amount within its limit. */
-async function contributions(room: Room, output: AggregateOutput): Promise<Contribution[]> {
-  const facts = (side: string) => `${side}.insurer::varchar, ${side}.claim_id, ${side}.amount, case ${room.owners.map(owner => `when ${side}.insurer = '${owner}' then ${personSql(room.person.get(owner), side)}`).join(' ')} end`
-  const columns = await room.engine.columns(`select m.g, m.v, x.vehicle, ${facts('x')}, ${facts('y')} from matches m join data x on x.rowid = m.a join data y on y.rowid = m.b`, output.name)
+/** The matches as the engine reads them: two owners, one vehicle, an announced group, an amount within its limit. */
+async function contributions(room: Room, output: AggregateOutput, table: string): Promise<Contribution[]> {
+  const unit = (side: string) => `case ${room.owners.map(owner => `when ${side}.owner = '${owner}' then ${side}.${UNITS[room.person.get(owner) ?? DERIVED] ?? 'person'}`).join(' ')} end`
+  const facts = (side: string) => `${side}.owner, ${side}.claim_id, ${side}.amount, ${unit(side)}, ${side}.person`
+  const columns = await room.engine.columns(`select m.cell, m.value, x.vehicle, ${facts('x')}, ${facts('y')} from ${table} m
+    join ${FACTS} x on x.claim = m.a join ${FACTS} y on y.claim = m.b where x.owner <> y.owner and x.vehicle = y.vehicle`, output.name)
   const [groups = [], values = [], vehicles = []] = columns
-  checkCount(groups, output.name)
-  const persons = new Map<string, string>()
-  const person = (key: unknown) => {
-    if (key === null || key === undefined) return undefined
-    const id = persons.get(String(key)) ?? opaque(room.p, room.roomKey, 'cloister/person/1', [String(key)])
-    persons.set(String(key), id)
-    return id
-  }
+  const name = personNames(room)
   const side = (from: number, i: number): Side => {
-    const [owner, claim, amount, key] = columns.slice(from, from + 4).map(column => column[i])
-    return { owner: String(owner), claim: String(claim), amount: BigInt(String(amount)), person: person(key) }
+    const [owner, claim, amount, unitKey, person] = columns.slice(from, from + 5).map(column => column[i])
+    return { owner: String(owner), claim: String(claim), amount: BigInt(String(amount)), unit: name(unitKey), person: name(person) }
   }
   const clip = BigInt(output.sum.clip)
   return groups.map((group, i): Contribution => {
     const value = BigInt(String(values[i]))
-    return { sides: [side(3, i), side(7, i)], vehicle: String(vehicles[i]), group: output.by.values.includes(String(group)) ? String(group) : 'other', amount: value < 0n ? 0n : value > clip ? clip : value }
+    return { sides: [side(3, i), side(8, i)], vehicle: String(vehicles[i]), group: output.by.values.includes(String(group)) ? String(group) : 'other', amount: value < 0n ? 0n : value > clip ? clip : value }
   }).filter(item => output.by.values.includes(item.group))
 }
 
 /** The column name by which a charter asks for the person that this room derives from name and date of birth. */
 export const DERIVED = 'person_id'
+/** What a charter may name as `person`, and where it stands in the facts. */
+export const UNITS: Readonly<Record<string, string>> = { [DERIVED]: 'person', vin: 'vehicle', phone: 'phone' }
 
-const personSql = (unit: string | undefined, row: string) => unit === 'vin' ? `${row}.vehicle` : unit === 'phone' ? `${row}.phone::varchar` : PERSON(row)
+/** `person_id`: a keyed name of what identifies a person, made in the room under the room's key. */
+function personNames({ opaque }: Room): (key: unknown) => string | undefined {
+  const known = new Map<unknown, string>()
+  return key => {
+    if (key === null || key === undefined) return undefined
+    const name = known.get(key) ?? opaque('cloister/person/1', [String(key)])
+    known.set(key, name)
+    return name
+  }
+}
 
 /** At least k of every owner in the cell: the smaller of distinct persons and distinct vehicles, since typing noise splits persons. */
 function enough(items: readonly Contribution[], owners: readonly string[], atLeast: number): boolean {
   const vehicles = new Set(items.map(({ vehicle }) => vehicle)).size
   return owners.every(owner => {
-    const persons = new Set(items.flatMap(({ sides }) => sides.filter(side => side.owner === owner && side.person !== undefined).map(side => side.person)))
+    const persons = new Set(items.flatMap(({ sides }) => sides.filter(side => side.owner === owner && side.unit !== undefined).map(side => side.unit)))
     return Math.min(persons.size, vehicles) >= atLeast
   }) && items.length > 0
 }
@@ -119,10 +120,9 @@ const sum = (values: readonly bigint[]) => values.reduce((total, value) => total
  * Keep pairs whose claims are both among the first `per-person` of their person, over all that person's claims in the
  * room and in an order that depends on these claims alone. Claims without a known person do not count.
  */
-async function withinPersons({ p, engine, roomKey }: Room, output: AggregateOutput, items: readonly Contribution[]): Promise<Contribution[]> {
+async function withinPersons({ engine, opaque }: Room, output: AggregateOutput, items: readonly Contribution[], table: string): Promise<Contribution[]> {
   const [owners = [], ids = [], persons = []] = await engine.columns(
-    `with rows as (select a as r from matches union select b from matches),
-       people as (select distinct ${PERSON('d')} as person, d.date_of_birth as born, ${PERSON_LENGTH('d')} as size from data d where d.rowid in (select r from rows)),
+    `with people as (select distinct person, born, size from ${FACTS} where person is not null and claim in (select a from ${table} union select b from ${table})),
        near as (select d.insurer, d.claim_id, ${PERSON('d')} as person from data d semi join people on d.date_of_birth = people.born and ${PERSON_LENGTH('d')} = people.size)
      select insurer::varchar, claim_id, person from near where person in (select person from people)`, output.name)
   const claims = new Map<string, string[][]>()
@@ -131,16 +131,16 @@ async function withinPersons({ p, engine, roomKey }: Room, output: AggregateOutp
     own.push([String(owners[i]), String(ids[i])])
     claims.set(String(person), own)
   }
-  const rank = (claim: readonly string[]) => opaque(p, roomKey, 'cloister/rank/1', claim)
+  const rank = (claim: readonly string[]) => opaque('cloister/rank/1', claim)
   const kept = new Set([...claims.values()].flatMap(own => first(own, output.perPerson, rank)).map(claim => claim.join('\0')))
   return items.filter(({ sides }) => sides.every(side => side.person !== undefined && kept.has(`${side.owner}\0${side.claim}`)))
 }
 
 /** One row for each vehicle: the first in keyed order. */
-function onePerVehicle({ p, roomKey }: Room, items: readonly Contribution[]): Contribution[] {
+function onePerVehicle({ opaque }: Room, items: readonly Contribution[]): Contribution[] {
   const rows = new Map<string, Contribution[]>()
   for (const item of items) rows.set(item.vehicle, [...(rows.get(item.vehicle) ?? []), item])
-  return [...rows.values()].flatMap(list => first(list, 1, item => opaque(p, roomKey, 'cloister/order/1', item.sides.flatMap(side => [side.owner, side.claim]).sort(order))))
+  return [...rows.values()].flatMap(list => first(list, 1, item => opaque('cloister/order/1', item.sides.flatMap(side => [side.owner, side.claim]).sort(order))))
 }
 
 /** The first `count` by rank; ranks are computed only where there is a choice. */
