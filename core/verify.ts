@@ -140,8 +140,8 @@ function checkEnacted(p: Primitives, bundle: ReceiptBundle, released: Receipt): 
     same('receipt.charter', `${name}.lineage`, lineage, receipt.predicate['lineage'])
   }
   if (charter.epoch === 1) {
-    const acts = enacted.predicate['acts']
-    orRefuse(founded(p, charter, lineage, Array.isArray(acts) ? acts.map((act, i) => parseAct(act, `enacted.acts[${i}]`)) : refuse('receipt.charter', 'enacted.acts', 'the approvals', 'none')))
+    const acts = enacted.predicate['approvals']
+    orRefuse(founded(p, charter, lineage, Array.isArray(acts) ? acts.map((act, i) => parseAct(act, `enacted.approvals[${i}]`)) : refuse('receipt.charter', 'enacted.approvals', 'the approvals', 'none')))
   }
   return { charter, lineage }
 }

@@ -1,0 +1,69 @@
+/**
+ * `cloister`: the command line. Each command is a few lines over the SDK; results go to stdout (`--json` for programs),
+ * everything for people to stderr. Exit status: 0 done, 10 refused, 20 unsupported, 30 malformed input, 1 our failure.
+ */
+import { Command, CommanderError, Option } from 'commander'
+import { refusalOf } from '@cloister/core/refusal'
+import { conclude, openScreen, showRefusal, type Screen } from './screen.ts'
+
+/** Parse a command line and run it. Sets `process.exitCode`. */
+export async function main(argv: readonly string[]): Promise<void> {
+  const json = argv.includes('--json')
+  const screen = openScreen(json)
+  try {
+    await program(screen).parseAsync([...argv], { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return
+    process.exitCode = showRefusal(screen, refusalOf('cli.usage', 'command line', 'cloister --help', error.message.replace(/^error: /, '')))
+  }
+}
+
+function program(screen: Screen): Command {
+  const cli = new Command('cloister').description('Run programs over private data on computers nobody has to trust.').version('0.1.0')
+    .addOption(new Option('--json', 'one JSON object on stdout')).exitOverride().configureOutput({ writeErr: () => undefined, writeOut: text => process.stdout.write(text) })
+    .enablePositionalOptions(false)
+  const add = (usage: string, description: string) => cli.command(usage).description(description).addOption(new Option('--json', 'one JSON object on stdout')).exitOverride()
+  const cloud = new Option('--cloud <url>', 'a running cloud (default: the one `cloister up` started here)')
+  const lineage = new Option('--lineage <digest>', 'the lineage (digest of epoch 1); default: of the charter at hand')
+  const party = new Option('--party <name>', 'the party that acts').makeOptionMandatory()
+
+  add('init [template]', 'write a charter to start from: clean-room or box').option('--folder <dir>', 'where', '.').action((template: string | undefined, options: { folder: string }) =>
+    conclude(screen, async () => (await import('./init.ts')).init(screen, template ?? 'clean-room', options.folder)))
+  add('up', 'start a local cloud on simulated silicon').option('--folder <dir>', 'its state', '.cloister').option('--port <n>', 'port on loopback', '7800').action((options: { folder: string; port: string }) =>
+    conclude(screen, async () => (await import('./up.ts')).up(screen, options.folder, Number(options.port))))
+  add('run <charter>', 'run the program of a charter: place, attest, release, run, receipt').option('--data <asset=path>', 'data of an asset (again for each)', collect, [])
+    .option('--program <name>', 'which program (default: the only one)').option('--out <dir>', 'where results and receipts go', 'cloister-run').option('--threads <n>', 'threads of the engine').addOption(cloud)
+    .action((charter: string, options: { data: string[]; program?: string; out: string; threads?: string; cloud?: string }) => conclude(screen, async () => (await import('./run.ts')).runCommand(screen, charter, options)))
+  add('verify <file>', 'judge a receipt, evidence, proof or charter, offline').option('--policy <file>', 'whose word counts for the log').option('--output <file>', 'a sealed result that must be in the receipt (again for each)', collect, [])
+    .option('--at <time>', 'judge evidence at this time (RFC 3339)').option('--report-data <hex>', 'what evidence must be bound to')
+    .action((file: string, options: { policy?: string; output: string[]; at?: string; reportData?: string }) => conclude(screen, async () => (await import('./verify.ts')).verifyCommand(screen, file, options, false)))
+  add('explain <file>', 'the same, in words').option('--policy <file>', 'whose word counts for the log').option('--output <file>', 'a sealed result', collect, []).option('--at <time>', 'judge evidence at this time')
+    .action((file: string, options: { policy?: string; output: string[]; at?: string }) => conclude(screen, async () => (await import('./verify.ts')).verifyCommand(screen, file, options, true)))
+  add('plan <charter>', 'what a charter changes, for whom, and who must sign').option('--against <file>', 'the charter it follows').addOption(cloud)
+    .action((charter: string, options: { against?: string; cloud?: string }) => conclude(screen, async () => (await import('./life.ts')).plan(screen, charter, options)))
+  for (const verb of ['propose', 'approve', 'veto', 'enact'] as const) {
+    add(`${verb} <charter>`, LIFE[verb]).addOption(party).addOption(cloud).addOption(lineage)
+      .action((charter: string, options: { party: string; cloud?: string; lineage?: string }) => conclude(screen, async () => (await import('./life.ts')).act(screen, verb, charter, options)))
+  }
+  add('revoke <charter>', 'withdraw an asset, a grant, a program or the charter, at once').addOption(party).addOption(cloud).addOption(lineage).option('--subject <what>', 'asset NAME, program NAME or charter', 'charter')
+    .action((charter: string, options: { party: string; cloud?: string; lineage?: string; subject: string }) => conclude(screen, async () => (await import('./life.ts')).act(screen, 'revoke', charter, options, options.subject)))
+  add('put <file>', 'encrypt an asset and hand its key to the broker').requiredOption('--asset <name>', 'which asset').requiredOption('--charter <path>', 'the charter').option('--out <file>', 'the sealed file (default: FILE.age)').addOption(cloud)
+    .action((file: string, options: { asset: string; charter: string; out?: string; cloud?: string }) => conclude(screen, async () => (await import('./assets.ts')).put(screen, file, options)))
+  add('get <file>', 'open a sealed file of one\'s own').requiredOption('--identity <file>', 'a file with an age identity').requiredOption('--out <file>', 'where the plaintext goes')
+    .action((file: string, options: { identity: string; out: string }) => conclude(screen, async () => (await import('./assets.ts')).get(screen, file, options)))
+  add('why <charter>', 'may this program use this asset now, and if not, which line and claim refuse').requiredOption('--asset <name>', 'which asset').option('--program <name>', 'which program (default: the only one)').option('--receipt <file>', 'judge the evidence of this receipt').addOption(cloud)
+    .action((charter: string, options: { asset: string; program?: string; receipt?: string; cloud?: string }) => conclude(screen, async () => (await import('./why.ts')).why(screen, charter, options)))
+  return cli
+}
+
+const LIFE = {
+  propose: 'propose a changed charter: it is logged, and the notice begins', approve: 'approve a proposed charter (at epoch 1: found it)',
+  veto: 'veto a proposed charter, or take back an approval', enact: 'put a proposed charter in force when signatures and notice are there',
+} as const
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value]
+}
+
+if (process.argv[1] !== undefined && /cli[/\\]main\.(ts|js)$|[/\\]cloister$/.test(process.argv[1])) await main(process.argv.slice(2))

@@ -1,0 +1,93 @@
+/** `cloister run`: the whole road for a charter's folder, in an ephemeral local cloud unless one is named. */
+import { join } from 'node:path'
+import type { Signer } from '@cloister/core/crypto/primitives'
+import { refuse } from '@cloister/core/refusal'
+import { run, type RunResult } from '../sdk/run.ts'
+import { existsSync } from 'node:fs'
+import { findCode, openFolder, partyIdentity, partySigner, type CharterFolder } from './folder.ts'
+import { openLocalCloud } from './local-cloud.ts'
+import type { Screen } from './screen.ts'
+
+export interface RunOptions { readonly data: readonly string[]; readonly program?: string; readonly out: string; readonly threads?: string; readonly cloud?: string }
+
+export async function runCommand(screen: Screen, path: string, options: RunOptions): Promise<void> {
+  const started = performance.now()
+  screen.step('read the charter')
+  const from = openFolder(path)
+  const program = programName(from, options.program)
+  const code = findCode(from, program)
+  if (options.cloud !== undefined) refuse('cli.unsupported', '--cloud', 'an ephemeral local cloud', options.cloud, 'leave --cloud out: a run in a cloud that is already up comes with the network')
+  screen.step('start a local cloud (simulated)')
+  const cloud = await openLocalCloud()
+  try {
+    const done = await run({
+      charter: from.charter, program, code: code.bytes, data: dataOf(options.data), signers: signersOf(from), identities: identitiesOf(from), cloud, folder: options.out,
+      step: text => screen.step(text), ...(options.threads === undefined ? {} : { threads: Number(options.threads) }),
+    })
+    screen.close()
+    show(screen, from, done, Math.round(performance.now() - started), options.out)
+  } finally {
+    await cloud.close()
+  }
+}
+
+function show(screen: Screen, from: CharterFolder, done: RunResult, total: number, folder: string): void {
+  if (done.verdict.simulated) screen.warn('SIMULATED: no hardware protected this run. It shows the road; it protects nothing.')
+  screen.say()
+  for (const party of Object.keys(from.charter.parties)) {
+    const outputs = done.result[party]
+    if (outputs === undefined) { screen.say(`  ${party}: sealed in ${done.sealed[party]?.join(', ') ?? 'nothing'}`); continue }
+    screen.say(`  ${party}: ${Object.entries(outputs).map(([name, value]) => `${rowsIn(value)} rows of ${name}`).join(', ')}`)
+  }
+  screen.say()
+  for (const check of done.verdict.checks) check.result === 'held' ? screen.ok(`${check.id}: ${check.detail}`) : screen.warn(`${check.id}: ${check.detail}`)
+  screen.say(`\n  guest: ${done.fence.join(', ') || 'a plain process: this host allows no fence'}`)
+  screen.say(`  receipt: ${done.receipts.join(', ')}\n  check it: cloister verify ${done.receipts[0] ?? ''} --policy ${join(folder, 'log.policy')}`)
+  const value = { result: done.result, receipts: done.receipts, simulated: done.verdict.simulated, timings_ms: { ...screen.timings, total }, verdict: done.verdict, sealed: done.sealed, isolation: done.fence }
+  screen.result(value, Object.entries(done.result).map(([party, outputs]) => Object.entries(outputs).map(([name, output]) => `${party}/${name}\n${preview(output)}`).join('\n')).join('\n'))
+}
+
+function rowsIn(value: unknown): number {
+  const rows = typeof value === 'object' && value !== null && 'rows' in value ? value.rows : undefined
+  return Array.isArray(rows) ? rows.length : 0
+}
+
+/** The first rows of an output, for people. */
+function preview(value: unknown): string {
+  const rows: unknown = typeof value === 'object' && value !== null && 'rows' in value ? value.rows : []
+  if (!Array.isArray(rows)) return ''
+  const shown = rows.slice(0, 5).map(row => `  ${JSON.stringify(row)}`)
+  return [...shown, ...(rows.length > 5 ? [`  … ${rows.length - 5} more`] : [])].join('\n')
+}
+
+export function programName(from: CharterFolder, named: string | undefined): string {
+  const names = Object.keys(from.charter.programs)
+  const [only] = names
+  if (named !== undefined) return named
+  return names.length === 1 && only !== undefined ? only : refuse('cli.usage', '--program', names.join(' or '), 'nothing')
+}
+
+function dataOf(pairs: readonly string[]): Map<string, string> {
+  const data = new Map<string, string>()
+  for (const pair of pairs) {
+    const [, asset, path] = /^([a-z][a-z0-9-]{0,31})=(.+)$/.exec(pair) ?? []
+    if (asset === undefined || path === undefined) return refuse('cli.usage', '--data', 'asset=path', pair)
+    if (data.has(asset)) refuse('cli.usage', '--data', 'each asset once', asset)
+    if (!existsSync(path)) refuse('cli.file', `--data ${asset}`, 'a file', path)
+    data.set(asset, path)
+  }
+  return data
+}
+
+/** The keys of the parties that stand in the folder; the others' are on the others' machines. */
+export function signersOf(from: CharterFolder): Map<string, Signer> {
+  const here = Object.keys(from.charter.parties).filter(party => existsSync(join(from.folder, 'keys', `${party}.key`)))
+  return new Map(here.map(party => [party, partySigner(from, party)]))
+}
+
+function identitiesOf(from: CharterFolder): Map<string, string> {
+  return new Map(Object.keys(from.charter.parties).flatMap(party => {
+    const identity = partyIdentity(from, party)
+    return identity === undefined ? [] : [[party, identity] as const]
+  }))
+}
