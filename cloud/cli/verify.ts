@@ -1,0 +1,103 @@
+/**
+ * `cloister verify` and `cloister explain`: what a file is, whether it holds, what was proven and what was not. Offline:
+ * nothing is fetched, nobody is asked. Kinds: a receipt bundle, evidence, a charter, a .tlog-proof.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { charterDigest } from '@cloister/core/charter/canonical'
+import { openableWithoutOwner } from '@cloister/core/charter/review'
+import { parseCharterYaml } from '@cloister/core/charter/yaml'
+import { shortfall } from '@cloister/core/appraisal/appraise'
+import { parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
+import { parseCheckpoint } from '@cloister/core/log/checkpoint'
+import { parsePolicy, verifyCheckpoint } from '@cloister/core/log/policy'
+import { parseProof } from '@cloister/core/log/proof'
+import { orRefuse, refuse } from '@cloister/core/refusal'
+import { parseBundle, verifyReceipt, type Verdict } from '@cloister/core/verify'
+import { nodePrimitives } from '../crypto/node.ts'
+import { readText } from './folder.ts'
+import type { Screen } from './screen.ts'
+
+export interface VerifyOptions { readonly policy?: string; readonly output: readonly string[]; readonly at?: string; readonly reportData?: string }
+
+const p = nodePrimitives
+
+export function verifyCommand(screen: Screen, file: string, options: VerifyOptions, inWords: boolean): void {
+  const text = readText(file)
+  const kind = kindOf(text)
+  if (kind === 'receipt') return receipt(screen, file, text, options, inWords)
+  if (kind === 'evidence') return evidence(screen, text, options)
+  if (kind === 'proof') return proof(screen, text, options)
+  return charter(screen, text)
+}
+
+function kindOf(text: string): 'receipt' | 'evidence' | 'proof' | 'charter' {
+  const start = text.slice(0, 400)
+  if (start.startsWith('c2sp.org/tlog-proof@')) return 'proof'
+  if (/^\s*\{\s*"bundle"/.test(start)) return 'receipt'
+  return /"report"|"kind"\s*:\s*"(snp|simulated)"/.test(start) && !start.includes('"charter"') ? 'evidence' : 'charter'
+}
+
+function receipt(screen: Screen, file: string, text: string, options: VerifyOptions, inWords: boolean): void {
+  const beside = join(dirname(file), 'log.policy')
+  const from = options.policy ?? (existsSync(beside) ? beside : undefined)
+  if (from === undefined) return refuse('log.witnesses', '--policy', 'the keys of the log and its witnesses, from somebody you trust', 'nothing', `cloister verify ${file} --policy log.policy`)
+  const outputs = options.output.map(path => createHash('sha256').update(readFileSync(path)).digest('hex'))
+  const verdict = orRefuse(verifyReceipt(p, orRefuse(parseBundle(text)), { policy: orRefuse(parsePolicy(readText(from))), ...(outputs.length === 0 ? {} : { outputs }) }))
+  if (options.policy === undefined) screen.warn(`the log's keys were taken from ${beside}, beside the receipt: whoever gave you both may have made both`)
+  showVerdict(screen, verdict, inWords)
+}
+
+function showVerdict(screen: Screen, verdict: Verdict, inWords: boolean): void {
+  if (verdict.simulated) screen.warn('SIMULATED silicon: this receipt shows the road; no hardware vouches for it')
+  if (inWords) for (const line of words(verdict)) screen.say(line)
+  for (const check of verdict.checks) check.result === 'held' ? screen.ok(`${check.id}: ${check.detail}`) : screen.warn(`${check.id}: NOT CHECKED: ${check.detail}`)
+  screen.result({ ok: true, kind: 'receipt', verdict }, `accepted${verdict.simulated ? ' (SIMULATED)' : ''}: ${verdict.program} of ${verdict.name} ran under ${verdict.charter}, epoch ${verdict.epoch}`)
+}
+
+/** Who vouches for whom, in sentences. */
+function words(verdict: Verdict): string[] {
+  const time = (seconds: number) => new Date(seconds * 1000).toISOString()
+  const machine = verdict.simulated ? 'A SIMULATED machine' : `An AMD ${verdict.claims.product} processor (chip ${verdict.claims.chipId.slice(0, 16)}…)`
+  return [
+    `${machine} says: a guest with measurement ${verdict.claims.measurement.slice(0, 16)}… was launched as program "${verdict.program}".`,
+    `The broker released keys to that guest, and to no other, at ${time(verdict.releasedAt)}, under epoch ${verdict.epoch} of the charter "${verdict.name}".`,
+    `The guest signed what it read and what it gave out: ${verdict.outputs.map(one => one.name).join(', ')}.`,
+    `All of this was in the public log, seen by its witnesses, by ${time(verdict.witnessedAt)}.`, '',
+  ]
+}
+
+function evidence(screen: Screen, text: string, options: VerifyOptions): void {
+  const value = orRefuse(parseEvidence(JSON.parse(text)))
+  const at = options.at === undefined ? Date.now() : Date.parse(options.at)
+  if (Number.isNaN(at)) refuse('cli.usage', '--at', 'a time like 2026-11-20T12:00:00Z', options.at ?? '')
+  const claims = orRefuse(verifyEvidence(p, value, { now: Math.floor(at / 1000) }))
+  if (options.reportData !== undefined && claims.reportData !== options.reportData.toLowerCase()) refuse('evidence.report-data', 'claims.reportData', options.reportData, claims.reportData)
+  if (claims.simulated) screen.warn('SIMULATED silicon: anybody can make this')
+  screen.ok(`signed by a ${claims.signer.toUpperCase()} of ${claims.product}, chained to ${claims.simulated ? 'the simulated root' : 'AMD'}`)
+  for (const [name, good, detail] of [['debug', !claims.debug, String(claims.debug)], ['migration', !claims.migration, String(claims.migration)], ['patch levels', shortfall(claims) === undefined, shortfall(claims) ?? 'at or above the reviewed minimum']] as const) {
+    good ? screen.ok(`${name}: ${detail}`) : screen.warn(`${name}: ${detail}`)
+  }
+  if (options.reportData === undefined) screen.warn('report data: NOT CHECKED: evidence proves freshness only when it is compared (--report-data)')
+  screen.result({ ok: true, kind: 'evidence', claims }, `${claims.tee} ${claims.product}: measurement ${claims.measurement}`)
+}
+
+function proof(screen: Screen, text: string, options: VerifyOptions): void {
+  const parsed = orRefuse(parseProof(text))
+  const checkpoint = orRefuse(parseCheckpoint(parsed.checkpoint))
+  if (options.policy === undefined) return refuse('log.witnesses', '--policy', 'the keys of the log and its witnesses', 'nothing')
+  const seen = orRefuse(verifyCheckpoint(p, checkpoint, orRefuse(parsePolicy(readText(options.policy)))))
+  screen.warn('entry: NOT CHECKED: a proof alone does not carry its entry')
+  screen.result({ ok: true, kind: 'proof', index: parsed.index, origin: checkpoint.origin, size: checkpoint.size, ...seen }, `checkpoint of ${checkpoint.origin}, size ${checkpoint.size}, ${seen.witnesses} witness(es)`)
+}
+
+function charter(screen: Screen, text: string): void {
+  const value = orRefuse(parseCharterYaml(text))
+  for (const [name, program] of Object.entries(value.programs)) {
+    if (program.on.tee.includes('simulated')) screen.warn(`program ${name} accepts SIMULATED silicon: whoever operates it can read everything`)
+  }
+  for (const { asset, parties, need, by } of openableWithoutOwner(value)) screen.warn(`${need} of ${parties.join(', ')} together can open ${asset} without its owner (${by})`)
+  const digest = charterDigest(p, value)
+  screen.result({ ok: true, kind: 'charter', digest, name: value.name, epoch: value.epoch, charter: value }, `${value.name}, epoch ${value.epoch}: ${digest}`)
+}
