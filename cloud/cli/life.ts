@@ -5,7 +5,8 @@ import type { Charter, Hash } from '@cloister/core/charter/types'
 import { attempt, orRefuse, refuse } from '@cloister/core/refusal'
 import { nodePrimitives } from '../crypto/node.ts'
 import { checkSql } from '../guest/engines/sql/index.ts'
-import { actOn, foundCharter, newestCharter } from '../sdk/broker.ts'
+import type { JsonObject } from '../provider/answers.ts'
+import { actOn, foundCharter, keyVersion, newestCharter } from '../sdk/broker.ts'
 import { findCode, openFolder, partySigner, type CharterFolder } from './folder.ts'
 import { cloudOf } from './where.ts'
 import type { Screen } from './screen.ts'
@@ -61,10 +62,18 @@ export async function act(screen: Screen, verb: 'propose' | 'approve' | 'veto' |
   const signer = partySigner(from, options.party)
   if (verb === 'approve' && charter.epoch === 1) return found(screen, from, client)
   const lineage = lineageOf(from, options.lineage)
-  const signed = actOn(verb, lineage, charter, options.party, signer, subject)
+  const about = subject === undefined ? undefined : subjectOf(subject, (await newestCharter(client, lineage)).body)
+  const signed = actOn(verb, lineage, charter, options.party, signer, about)
   const body = verb === 'propose' ? await client.send('/v1/proposals', { charter, act: signed }) : await client.send('/v1/acts', { act: signed })
   const standing = await newestCharter(client, lineage)
   screen.result({ ok: true, verb, lineage, digest: charterDigest(p, charter), newest: { digest: standing.digest, epoch: standing.charter.epoch }, body }, `${verb}: ${options.party} signed; newest is epoch ${standing.charter.epoch} (${standing.digest})`)
+}
+
+/** What is revoked, as the act names it: an asset with the version of its key, a program, or nothing for the whole charter. */
+function subjectOf(subject: string, body: JsonObject): string | undefined {
+  const [, kind, name] = /^(?:(asset|program) ([a-z][a-z0-9-]{0,31})|charter)$/.exec(subject) ?? refuse('cli.usage', '--subject', '"asset NAME", "program NAME" or charter', subject)
+  if (kind === undefined || name === undefined) return undefined
+  return kind === 'program' ? `program:${name}` : `${name}@${keyVersion(body, name)}`
 }
 
 /** Epoch 1 stands when every party has approved: whoever holds all the keys of a folder founds it in one go. */

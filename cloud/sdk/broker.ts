@@ -13,11 +13,11 @@ import type { Charter, Hash } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import type { Claims, Evidence } from '@cloister/core/evidence/claims'
 import { parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
-import { attempt, orRefuse, refuse } from '@cloister/core/refusal'
+import { attempt, orRefuse, Refused, refuse } from '@cloister/core/refusal'
 import { helloData } from '@cloister/core/seal/binding'
 import { sealDeposit } from '../broker/deposit.ts'
 import { nodePrimitives, nodeRandom } from '../crypto/node.ts'
-import { textOf, type JsonObject } from '../provider/answers.ts'
+import { isObject, textOf, type JsonObject } from '../provider/answers.ts'
 import type { BrokerClient } from './client.ts'
 
 const p = nodePrimitives
@@ -67,15 +67,35 @@ export function actOn(verb: Verb, lineage: Hash, charter: Charter, party: string
   })
 }
 
-export interface Deposit { readonly asset: string; readonly version: number; readonly digest: Hash; readonly identity: string }
+export interface Deposit { readonly asset: string; readonly digest: Hash; readonly identity: string }
 
-/** Hand an asset's key to a broker that proved itself. The identity leaves sealed to the broker's attested key. */
-export async function depositKey(client: BrokerClient, broker: KnownBroker, standing: Pick<Standing, 'charter' | 'lineage'>, signer: Signer, deposit: Deposit): Promise<JsonObject> {
+/**
+ * Hand an asset's key to a broker that proved itself: as the current version while that has no key, else as the next one.
+ * The identity leaves sealed to the broker's attested key.
+ */
+export async function depositKey(client: BrokerClient, broker: KnownBroker, standing: Standing & { readonly body: JsonObject }, signer: Signer, deposit: Deposit): Promise<JsonObject> {
   const { lineage, charter } = standing
-  const { asset, version, digest, identity } = deposit
+  const { asset, digest, identity } = deposit
   const owner = charter.assets[asset]?.owner ?? refuse('asset.unknown', `assets.${asset}`, Object.keys(charter.assets).join(', '), asset)
-  const { body, subject } = sealDeposit(p, fromBase64(broker.seal), { lineage, asset, version, digest }, identity, nodeRandom)
-  return client.send('/v1/assets', { lineage, asset, version, digest, sealed: body, act: actOn('put', lineage, charter, owner, signer, subject) })
+  const send = (version: number) => {
+    const { body, subject } = sealDeposit(p, fromBase64(broker.seal), { lineage, asset, version, digest }, identity, nodeRandom)
+    return client.send('/v1/assets', { lineage, asset, version, digest, sealed: body, act: actOn('put', lineage, charter, owner, signer, subject) })
+  }
+  const current = keyVersion(standing.body, asset)
+  try {
+    return await send(current)
+  } catch (error) {
+    if (error instanceof Refused && error.refusal.code === 'asset.key-missing') return send(current + 1)
+    throw error
+  }
+}
+
+/** The current version of an asset's key, as the broker tells it. */
+export function keyVersion(body: JsonObject, asset: string): number {
+  const versions = body['versions']
+  const entry = isObject(versions) ? versions[asset] : undefined
+  const version = isObject(entry) ? entry['version'] : undefined
+  return typeof version === 'number' ? version : 1
 }
 
 function readCharter(value: unknown): Charter {

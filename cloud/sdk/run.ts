@@ -106,17 +106,8 @@ async function putAsset(client: BrokerClient, broker: KnownBroker, request: RunR
   const key = generateIdentity(p, 'hybrid', nodeRandom)
   const output = resolve(join(request.folder, `${asset}.age`))
   const facts = orRefuse(sealFile(path, output, [key.recipient, ...(standing.charter.parties[owner]?.seal ?? [])]))
-  await depositKey(client, broker, standing, signer, { asset, version: versionOf(standing.body, asset), digest: facts.digest, identity: key.identity })
+  await depositKey(client, broker, standing, signer, { asset, digest: facts.digest, identity: key.identity })
   return output
-}
-
-/** The next version of an asset's key: the current one while it has no key yet, else one more. */
-function versionOf(body: { readonly [key: string]: unknown }, asset: string): number {
-  const versions = body['versions']
-  const entry: unknown = typeof versions === 'object' && versions !== null ? Object.entries(versions).find(([name]) => name === asset)?.[1] : undefined
-  const current = typeof entry === 'object' && entry !== null && 'version' in entry && typeof entry.version === 'number' ? entry.version : 1
-  const deposited = typeof entry === 'object' && entry !== null && 'deposited' in entry && entry.deposited === true
-  return deposited ? current + 1 : current
 }
 
 function isAge(path: string): boolean {

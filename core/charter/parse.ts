@@ -18,7 +18,7 @@ import type { Asset, Budget, Charter, Duration, Grant, Hash, Output, Party, Prog
 export function parseCharter(text: string | Uint8Array): Result<Charter> {
   return attempt(() => {
     if (text.length > LIMITS.bytes) refuse('charter.limit', '$', `at most ${LIMITS.bytes} bytes`, `${text.length}`)
-    return charterOf(parseJson(text, { bytes: LIMITS.bytes, depth: LIMITS.depth, entries: LIMITS.entries, string: LIMITS.string }))
+    return charterOf(parseJson(text, { bytes: LIMITS.bytes, depth: LIMITS.depth, entries: LIMITS.entries, string: LIMITS.keyText }))
   })
 }
 
@@ -255,9 +255,9 @@ function optional<K extends string, T>(key: K, value: Json | undefined, read: Re
   return (value === undefined ? {} : { [key]: read(value, at === '' ? key : `${at}.${key}`) }) as { [P in K]?: T }
 }
 
-function text(value: Json | undefined, at: string): string {
+function text(value: Json | undefined, at: string, max: number = LIMITS.string): string {
   if (typeof value !== 'string' || value === '') return wrong(at, 'a text', value)
-  if (value.length > LIMITS.string) refuse('charter.limit', at, `at most ${LIMITS.string} characters`, String(value.length))
+  if (value.length > max) refuse('charter.limit', at, `at most ${max} characters`, String(value.length))
   // Control characters and composed forms that look alike must not make two names of one.
   if (/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/.test(value) || value !== value.normalize('NFC')) refuse('charter.value', at, 'NFC text without control characters', JSON.stringify(value))
   return value
@@ -274,10 +274,10 @@ function epsilon(value: Json | undefined, at: string): number {
   return millionths / 1e6 === value && millionths > 0 ? value : wrong(at, 'a multiple of 0.000001', value)
 }
 
-const pattern = (form: RegExp, expected: string): Read<string> => (value, at) => (typeof value === 'string' && form.test(value) ? text(value, at) : wrong(at, expected, value))
+const pattern = (form: RegExp, expected: string, max?: number): Read<string> => (value, at) => (typeof value === 'string' && form.test(value) ? text(value, at, max) : wrong(at, expected, value))
 const oneOf = <T extends string>(values: readonly T[]): Read<T> => (value, at) => values.find(known => known === value) ?? wrong(at, values.join(', '), value)
 const name = pattern(NAME, String(NAME))
-const recipient = pattern(/^age1[a-z0-9]{10,4000}$/, 'an age recipient (age1…)')
+const recipient = pattern(/^age1[a-z0-9]{10,4000}$/, 'an age recipient (age1…)', LIMITS.keyText)
 const port: Read<number> = (value, at) => (typeof value === 'number' && Number.isInteger(value) && value > 0 && value < 65536 ? value : wrong(at, 'a port', value))
 const hostPort = pattern(/^[A-Za-z0-9.\-[\]:]+:[0-9]{1,5}$/, 'host:port')
 
@@ -287,7 +287,7 @@ function hash(value: Json | undefined, at: string): Hash {
 }
 
 function key(value: Json | undefined, at: string): string {
-  const form = pattern(/^(ed25519|p256|ml-dsa-65):[0-9a-f]+$/, 'ed25519:, p256: or ml-dsa-65: and hexadecimal digits')(value, at)
+  const form = pattern(/^(ed25519|p256|ml-dsa-65):[0-9a-f]+$/, 'ed25519:, p256: or ml-dsa-65: and hexadecimal digits', LIMITS.keyText)(value, at)
   parseKey(form, at)
   return form
 }

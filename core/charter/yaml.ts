@@ -13,7 +13,7 @@ import type { Charter } from './types.ts'
 export function parseCharterYaml(text: string): Result<Charter> {
   return attempt(() => {
     if (text.length > LIMITS.bytes) refuse('charter.limit', '$', `at most ${LIMITS.bytes} bytes`, String(text.length))
-    const json = { bytes: 4 * LIMITS.bytes, depth: LIMITS.depth, entries: LIMITS.entries, string: LIMITS.string }
+    const json = { bytes: 4 * LIMITS.bytes, depth: LIMITS.depth, entries: LIMITS.entries, string: LIMITS.keyText }
     if (text.trimStart().startsWith('{')) return charterOf(parseJson(text, json))
     depthGuard(text)
     const lines = new LineCounter()
