@@ -6,9 +6,9 @@ import { attempt, refuse } from '../../refusal.ts'
 const BEGIN = '-----BEGIN AGE ENCRYPTED FILE-----'
 const END = '-----END AGE ENCRYPTED FILE-----'
 
+/** Does it want to be armor? Whether it is, `dearmor` tells. */
 export function isArmored(bytes: Uint8Array): boolean {
-  const start = String.fromCharCode(...bytes.subarray(0, 1024))
-  return !start.startsWith('age-encryption.org/') && start.includes('BEGIN AGE ENCRYPTED FILE')
+  return /^[ \t\r\n]*-----/.test(String.fromCharCode(...bytes.subarray(0, 1024)))
 }
 
 /** The binary file inside. Leaves with `age.header` at `armor`. */

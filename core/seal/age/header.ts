@@ -21,6 +21,7 @@ export interface AgeHeader {
 export const AGE_VERSION = 'age-encryption.org/v1'
 export const HEADER_BYTES_MAX = 1 << 20
 const STANZAS_MAX = 128
+const LINE_BYTES_MAX = 16 * 1024
 const COLUMNS = 64
 const EMPTY = new Uint8Array(0)
 
@@ -89,8 +90,9 @@ function canonical(text: string): Uint8Array {
 }
 
 function ascii(bytes: Uint8Array): string {
+  if (bytes.length > LINE_BYTES_MAX) bad(`lines of at most ${LINE_BYTES_MAX} bytes`)
   if (!bytes.every(byte => byte >= 0x20 && byte < 0x7f)) bad('printable ASCII')
-  return String.fromCharCode(...bytes.subarray(0, 60_000))
+  return String.fromCharCode(...bytes)
 }
 
 function bad(expected: string): never {
