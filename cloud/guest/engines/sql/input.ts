@@ -107,12 +107,13 @@ function checkNames(names: readonly string[], at: string): void {
   const missing = COLUMNS.find(({ name }) => !names.includes(name))
   if (missing !== undefined) refuse('data.column', `${at}.${missing.name}`, `a column ${missing.name}`, `columns ${printable(names)}`)
   const extra = names.find((name, i) => names.indexOf(name) !== i || !COLUMNS.some(column => column.name === name))
-  if (extra !== undefined) refuse('data.column', at, `only ${COLUMNS.map(({ name }) => name).join(', ')}, each once`, printable([extra]), 'leave out that column')
+  if (extra !== undefined) refuse('data.column', at, `only ${COLUMNS.map(({ name }) => name).join(', ')}, each once`, printable([extra], names), 'leave out that column')
 }
 
-/** Column names are not values, but a file without a header has values in that place: show only what looks like a name. */
-function printable(names: readonly string[]): string {
-  return names.map(name => (/^[a-z_]{1,32}$/i.test(name) ? name : '(not a column name)')).join(', ')
+/** A file without a header has values in that place: names are shown only where most of the line is a header. */
+function printable(names: readonly string[], line: readonly string[] = names): string {
+  const known = line.filter(name => COLUMNS.some(column => column.name === name)).length
+  return known * 2 > line.length ? names.map(name => (/^[a-z0-9_ -]{1,32}$/i.test(name) ? name : '(not a column name)')).join(', ') : `${line.length} other values`
 }
 
 /** Find the first value that does not fit its column: its column and row, never the value. Returns when all fit. */
