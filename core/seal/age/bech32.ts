@@ -5,9 +5,9 @@ const ALPHABET = 'qpzry9x8gf2tvdw0s3jn54khce6mua7l'
 
 /** Text of `hrp` and bytes, lower case. */
 export function bech32(hrp: string, bytes: Uint8Array): string {
-  const data = regroup([...bytes], 8, 5, true) ?? []
+  const data = regroup(Array.from(bytes), 8, 5, true) ?? []
   const sum = checksum(hrp, data)
-  return `${hrp}1${[...data, ...sum].map(value => ALPHABET[value]).join('')}`
+  return `${hrp}1${data.concat(sum).map(value => ALPHABET[value]).join('')}`
 }
 
 /** The bytes behind a text that begins with `hrp`. Leaves with `crypto.key`; never shows the text, it may be secret. */
