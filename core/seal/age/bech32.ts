@@ -15,7 +15,7 @@ export function fromBech32(hrp: string, text: string, at: string): Uint8Array {
   const bad = (): never => refuse('crypto.key', at, `${hrp}1…`, 'another text')
   const lower = text.toLowerCase()
   if ((text !== lower && text !== text.toUpperCase()) || !lower.startsWith(`${hrp}1`)) bad()
-  const values = [...lower.slice(hrp.length + 1)].map(letter => ALPHABET.indexOf(letter))
+  const values = lower.slice(hrp.length + 1).split('').map(letter => ALPHABET.indexOf(letter))
   if (values.length < 6 || values.includes(-1) || polymod([...expand(hrp), ...values]) !== 1) bad()
   return new Uint8Array(regroup(values.slice(0, -6), 5, 8, false) ?? bad())
 }
