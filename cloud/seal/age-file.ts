@@ -53,7 +53,7 @@ export function sealFile(input: string, output: string, recipients: readonly str
   })
 }
 
-/** Where plaintext goes: a file descriptor, or a function that takes one piece after the other. */
+/** Where plaintext goes: a file descriptor, or a function that takes one batch after the other. The pieces are taken back when it returns: copy what is to be kept. */
 export type Sink = number | ((pieces: readonly Uint8Array[]) => void)
 
 /**

@@ -8,7 +8,8 @@ const END = '-----END AGE ENCRYPTED FILE-----'
 
 /** Does it want to be armor? Whether it is, `dearmor` tells. */
 export function isArmored(bytes: Uint8Array): boolean {
-  return /^[ \t\r\n]*-----/.test(String.fromCharCode(...bytes.subarray(0, 1024)))
+  const start = String.fromCharCode(...bytes.subarray(0, 1024))
+  return /^[ \t\r\n]*-----/.test(start) || (!start.startsWith('age-encryption.org/') && start.includes(BEGIN))
 }
 
 /** The binary file inside. Leaves with `age.header` at `armor`. */
