@@ -5,7 +5,7 @@
  *
  * Room: three age files are decrypted, checked, loaded, queried, cut by the output rules, with noise and case numbers.
  * Plain: the plaintext files are loaded into the same table and the same queries are read out; nothing is protected.
- * Each round runs both, each in a process of its own. Memory is the highest sum of resident memory and /dev/shm, sampled.
+ * Both end with the database closed. Each round runs both, each in a process of its own. Memory is the highest sum of resident memory and /dev/shm, sampled.
  * Targets: at most 1.3 × the time and 1.5 × the memory.
  */
 import { spawn } from 'node:child_process'
@@ -113,6 +113,8 @@ async function plain(folder: string): Promise<number> {
   const insurers = await connection.runAndReadAll(`select claim, insurer::varchar from claims where claim in (${members.join()})`)
   const ownerOf = new Map(insurers.getRowsJS().map(([claim, insurer]) => [String(claim), String(insurer)]))
   for (const claims of rings.values()) if (new Set([...claims].map(claim => ownerOf.get(claim))).size >= 3) cases.add([...claims].sort().join())
+  connection.closeSync()
+  instance.closeSync()
   return [...cases].reduce((sum, key) => sum + key.split(',').length, 0)
 }
 

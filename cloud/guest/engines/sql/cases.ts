@@ -21,12 +21,12 @@ export async function findCases(engine: Engine, outputs: readonly ProgramOutput[
     if (output.kind === 'aggregate') continue
     const found = new Set<string>()
     for (const claims of output.kind === 'pairs' ? await pairs(engine, output, tableOf(i)) : await rings(engine, output, tableOf(i))) {
-      const sorted = [...claims].sort((a, b) => order(a.owner, b.owner) || order(a.id, b.id))
-      const number = opaque('cloister/case/1', sorted.flatMap(({ owner, id }) => [owner, id]))
-      const known = cases.get(number) ?? { number, claims: sorted, score: 0, reasons: [] }
-      cases.set(number, known)
-      if (found.has(number)) continue
-      found.add(number)
+      const sorted = claims.sort((a, b) => order(a.owner, b.owner) || order(a.id, b.id))
+      const key = sorted.map(({ owner, id }) => `${owner}\0${id}`).join('\0')
+      const known = cases.get(key) ?? { number: opaque('cloister/case/1', sorted.flatMap(({ owner, id }) => [owner, id])), claims: sorted, score: 0, reasons: [] }
+      cases.set(key, known)
+      if (found.has(key)) continue
+      found.add(key)
       known.reasons.push(output.name)
       // Independent reasons add up: what remains unexplained is multiplied.
       known.score = 100 - Math.ceil((100 - known.score) * (100 - output.score) / 100)

@@ -10,7 +10,7 @@ import { utf8 } from '@cloister/core/bytes/text'
 import type { Output } from '@cloister/core/charter/types'
 import type { Primitives, Random } from '@cloister/core/crypto/primitives'
 import { orRefuse, refusalOf, refuse, Refused, type Result } from '@cloister/core/refusal'
-import { findCases, order, rowsFor } from './cases.ts'
+import { findCases, order, rowsFor, type CaseRow } from './cases.ts'
 import { checkProgram, type CheckedProgram } from './check.ts'
 import { NoiseSource } from './dp.ts'
 import { Engine, engineVersion } from './engine.ts'
@@ -18,7 +18,7 @@ import { closeMemoryFile, createMemoryFile, emptyFile, load, type MemoryFile } f
 import { LIMITS } from './limits.ts'
 import { putDownMatches } from './matches.ts'
 import { opaqueNames } from './opaque.ts'
-import type { AggregateOutput, ProgramOutput, RowsOutput } from './program.ts'
+import type { AggregateOutput, ProgramOutput } from './program.ts'
 import { DERIVED, UNITS, split, statistics, type Bounds, type Room } from './statistics.ts'
 
 export interface SqlInput {
@@ -169,33 +169,48 @@ interface Checked { readonly program: CheckedProgram; readonly allowed: Allowed;
 async function outcome(run: SqlRun, engine: Engine, { program, allowed, owners, claims }: Checked): Promise<SqlOutcome> {
   await putDownMatches(engine, program.outputs)
   const opaque = opaqueNames(run.p, run.roomKey)
-  const rowsOutputs = program.outputs.filter((output): output is RowsOutput => output.kind !== 'aggregate')
-  const aggregates = program.outputs.filter(output => output.kind === 'aggregate').length
-  const cases = await findCases(engine, program.outputs, opaque)
-  const outputs: SqlOutput[] = []
-  if (rowsOutputs.length > 0 && allowed.rows !== undefined) {
-    const rules = { about: 'own', reasons: Object.fromEntries(rowsOutputs.map(({ name, score }) => [name, score])) }
-    for (const to of receivers(allowed.rows, owners)) outputs.push(outputOf({ to, shape: 'rows', about: 'own', name: 'cases' }, rowsFor(to, cases), rules))
-  }
   const room: Room = { engine, opaque, owners, person: new Map(run.inputs.map(({ owner, person }) => [owner, person ?? DERIVED])) }
-  const noise = new NoiseSource(run.random)
-  for (const [i, output] of program.outputs.entries()) {
+  // Cases are put together on this thread while DuckDB's threads work on the statistics. Both end before either is judged.
+  const [cases, aggregates] = await Promise.allSettled([findCases(engine, program.outputs, opaque), aggregateOutputs(room, program.outputs, allowed.aggregate, new NoiseSource(run.random))])
+  const rows = new Map(owners.map(owner => [owner, rowsFor(owner, fulfilled(cases))]))
+  const counts = Object.fromEntries(owners.map(owner => [owner, { claims: claims.get(owner) ?? 0, cases: rows.get(owner)?.length ?? 0 }]))
+  return { outputs: [...caseOutputs(program.outputs, allowed.rows, rows), ...fulfilled(aggregates)], counts, engine: engineVersion() }
+}
+
+function fulfilled<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === 'fulfilled') return result.value
+  throw result.reason
+}
+
+function caseOutputs(outputs: readonly ProgramOutput[], granted: Output | undefined, rows: ReadonlyMap<string, readonly CaseRow[]>): SqlOutput[] {
+  const reasons = outputs.filter(output => output.kind !== 'aggregate')
+  if (reasons.length === 0 || granted === undefined) return []
+  const rules = { about: 'own', reasons: Object.fromEntries(reasons.map(({ name, score }) => [name, score])) }
+  return receivers(granted, [...rows.keys()]).map(to => outputOf({ to, shape: 'rows', about: 'own', name: 'cases' }, rows.get(to) ?? [], rules))
+}
+
+async function aggregateOutputs(room: Room, outputs: readonly ProgramOutput[], granted: Output | undefined, noise: NoiseSource): Promise<SqlOutput[]> {
+  const made: SqlOutput[] = []
+  const bounds = boundsOf(granted, outputs.filter(output => output.kind === 'aggregate').length)
+  for (const [i, output] of outputs.entries()) {
     if (output.kind !== 'aggregate') continue
-    const bounds = boundsOf(allowed.aggregate, aggregates)
-    const cells = (await statistics(room, output, i, bounds, noise)).map(({ group, ...cell }) => ({ insurers: cell.insurers, [output.by.column]: group, vehicles: cell.vehicles, [output.sum.column]: cell.amount, withheld: cell.withheld }))
-    for (const to of allowed.aggregate?.to ?? []) outputs.push(outputOf({ to, shape: 'aggregate', name: output.name }, cells, rulesOf(output, bounds)))
+    const cells = (await statistics(room, output, i, bounds, noise))
+      .map(({ insurers, group, vehicles, amount, withheld }) => ({ insurers, [output.by.column]: group, vehicles, [output.sum.column]: amount, withheld }))
+    for (const to of receiversOfAll(granted, room.owners)) made.push(outputOf({ to, shape: 'aggregate', name: output.name }, cells, rulesOf(output, bounds)))
   }
-  const counts = Object.fromEntries(owners.map(owner => [owner, { claims: claims.get(owner) ?? 0, cases: rowsFor(owner, cases).length }]))
-  return { outputs, counts, engine: engineVersion() }
+  return made
 }
 
 /** Rows about own claims can only go to those who have claims. */
 const receivers = (output: Output, owners: readonly string[]) => owners.filter(owner => output.to.includes(owner) || output.to.includes('*'))
 
+/** Statistics go to everybody named; `*` means the owners of this run, `caller` nobody: a run has no caller. */
+const receiversOfAll = (output: Output | undefined, owners: readonly string[]) => [...new Set((output?.to ?? []).flatMap(to => to === '*' ? owners : to === 'caller' ? [] : [to]))].sort(order)
+
 /** Two statistics of one run share what the charter grants for one run. */
 function boundsOf(granted: Output | undefined, count: number): Bounds {
   const atLeast = granted?.atLeast ?? 1
-  return granted?.epsilon === undefined ? { atLeast } : { atLeast, epsilonMillionths: BigInt(Math.round(granted.epsilon * 1e6)) / BigInt(count) }
+  return granted?.epsilon === undefined ? { atLeast } : { atLeast, epsilonMillionths: BigInt(Math.round(granted.epsilon * 1e6)) / BigInt(Math.max(1, count)) }
 }
 
 /** What a reader needs to judge the numbers. None of it depends on data. */

@@ -31,7 +31,7 @@ export const SQL_TYPES: Record<InputType, string> = { text: 'VARCHAR', date: 'DA
 /** The normalised columns of `claims`, as a query may name them, and how each is made from the file's columns. */
 export const CLAIMS: Readonly<Record<string, string>> = {
   // Diacritics are folded only where a text has any (its bytes outnumber its letters): most names are spared the work.
-  name: `nullif(replace(case when strlen(person_name) = length(person_name) then lower(trim(person_name)) else replace(lower(trim(strip_accents(person_name))), 'ß', 'ss') end, ',', ' '), '')`,
+  name: `nullif(replace(case when strlen(person_name) = length(person_name) then lower(trim(person_name)) else replace(lower(trim(strip_accents(person_name))), 'ß', 'ss') end, ', ', ' '), '')`,
   date_of_birth: 'date_of_birth',
   vehicle: `nullif(replace(replace(upper(vin), ' ', ''), '-', ''), '')`,
   phone: `try_cast(right(translate(phone, '+- ()/.', ''), 9) as integer)`,
@@ -72,7 +72,8 @@ export const MACROS: readonly string[] = [
 
 /**
  * The person behind a row, as text: the words of the name in a fixed order (Meier Anna is Anna Meier) and the date of
- * birth; null without either. `personLength` is equal for equal persons and cheap, so that it can narrow a search.
+ * birth; null without either. The length of the name is the same for equal persons and costs nothing to read, so that it
+ * narrows a search.
  */
-export const PERSON = (row: string) => `array_to_string(list_sort(string_split(${row}.name, ' ')), '') || ' ' || ${row}.date_of_birth::varchar`
-export const PERSON_LENGTH = (row: string) => `length(replace(${row}.name, ' ', ''))`
+export const PERSON = (row: string) => `array_to_string(list_sort(string_split(${row}.name, ' ')), ' ') || ' ' || ${row}.date_of_birth::varchar`
+export const PERSON_LENGTH = (row: string) => `strlen(${row}.name)`

@@ -6,8 +6,7 @@ import { utf8 } from '@cloister/core/bytes/text'
 import type { Output } from '@cloister/core/charter/types'
 import { nodePrimitives, nodeRandom } from '../../../crypto/node.ts'
 import { checkSql, runSql, type SqlOutcome, type SqlRun } from './index.ts'
-import { opaqueNames } from './opaque.ts'
-import { framed } from '@cloister/core/bytes/bytes'
+import { messageOf, opaqueNames } from './opaque.ts'
 import { toHex } from '@cloister/core/bytes/hex'
 import { COLUMNS, INPUT_DECLARATION } from './shape.ts'
 
@@ -215,7 +214,8 @@ test('a run beyond its time or memory is stopped with a refusal', async () => {
 
 test('names in the room are HMAC-SHA256, truncated', () => {
   for (const key of [new Uint8Array(32).fill(3), new Uint8Array(100).fill(5)]) {
-    const whole = toHex(nodePrimitives.hmac('sha256', key, framed('label', utf8('x'), utf8('y'))))
+    const whole = toHex(nodePrimitives.hmac('sha256', key, utf8(messageOf('label', ['x', 'y']))))
     assert.equal(opaqueNames(nodePrimitives, key)('label', ['x', 'y']), whole.slice(0, 20))
+    assert.notEqual(messageOf('label', ['x', 'y']), messageOf('label', ['x1:y']))
   }
 })
