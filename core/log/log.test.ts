@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ed25519 } from '@noble/curves/ed25519.js'
+import fc from 'fast-check'
+import { toBase64 } from '../bytes/base64.ts'
+import { equal } from '../bytes/bytes.ts'
+import { fromHex, toHex } from '../bytes/hex.ts'
+import { utf8 } from '../bytes/text.ts'
+import { portable as p } from '../crypto/portable.ts'
+import type { Signer } from '../crypto/primitives.ts'
+import { attempt, type Result } from '../refusal.ts'
+import { checkpointText, parseCheckpoint } from './checkpoint.ts'
+import { cosignNote, COSIGNATURE, ED25519, formatNote, noteKey, parseNote, parseVkey, signedBy, signNote } from './note.ts'
+import { formatPolicy, parsePolicy, verifyCheckpoint, type LogPolicy } from './policy.ts'
+import { formatProof, parseProof, verifyProof } from './proof.ts'
+import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, verifyConsistency, verifyInclusion, type HashAt } from './tree.ts'
+
+const refused = (result: Result<unknown>, code: string) => {
+  assert.ok(!result.ok, 'accepted')
+  assert.equal(result.refusal.code, code)
+}
+const signer = (name: string): Signer & { raw: Uint8Array } => {
+  const secret = p.hash('sha256', utf8(name))
+  const raw = ed25519.getPublicKey(secret)
+  return { raw, algorithm: 'ed25519', publicKey: { kind: 'ed25519', raw }, sign: message => ed25519.sign(message, secret) }
+}
+/** A tree that knows every full subtree by plain recursion: slow and obvious. */
+function treeOf(entries: readonly Uint8Array[]): HashAt {
+  const leaves = entries.map(entry => leafHash(p, entry))
+  const at = (level: number, index: number): Uint8Array => level === 0 ? (leaves[index] ?? assert.fail()) : nodeHash(p, at(level - 1, 2 * index), at(level - 1, 2 * index + 1))
+  return at
+}
+const entriesOf = (count: number) => Array.from({ length: count }, (_, i) => utf8(`entry ${i}`))
+
+// RFC 6962 test vectors (certificate-transparency, merkletree/merkle_tree_test): leaves and the roots of their first n.
+const LEAVES = ['', '00', '10', '2021', '3031', '40414243', '5051525354555657', '606162636465666768696a6b6c6d6e6f'].map(hex => fromHex(hex))
+const ROOTS = [
+  'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', '6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d', 'fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125',
+  'aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77', 'd37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7', '4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4',
+  '76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef', 'ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c', '5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328',
+]
+test('the roots of RFC 6962\'s reference tree', () => {
+  ROOTS.forEach((root, size) => assert.equal(toHex(rootAt(p, size, treeOf(LEAVES.slice(0, size)))), root))
+})
+
+test('every proof holds, and none holds for another leaf, index, size or root', () => {
+  fc.assert(fc.property(fc.integer({ min: 1, max: 40 }), fc.nat(), fc.nat(), (size, a, b) => {
+    const hashAt = treeOf(entriesOf(size))
+    const root = rootAt(p, size, hashAt)
+    const index = a % size
+    const proof = inclusionProof(p, index, size, hashAt)
+    const leaf = hashAt(0, index)
+    assert.ok(verifyInclusion(p, leaf, index, size, proof, root).ok)
+    const other = (index + 1 + (b % Math.max(size - 1, 1))) % size
+    if (other !== index) assert.ok(!verifyInclusion(p, leaf, other, size, proof, root).ok)
+    assert.ok(!verifyInclusion(p, leaf, index, size, [...proof, root], root).ok)
+    if (proof.length > 0) assert.ok(!verifyInclusion(p, leaf, index, size, proof.slice(1), root).ok)
+    assert.ok(!verifyInclusion(p, leafHash(p, utf8('no')), index, size, proof, root).ok)
+    const old = b % (size + 1)
+    const oldRoot = rootAt(p, old, treeOf(entriesOf(old)))
+    const consistency = consistencyProof(p, old, size, hashAt)
+    assert.ok(verifyConsistency(p, old, oldRoot, size, root, consistency).ok, `${old} → ${size}`)
+    if (old > 0) assert.ok(!verifyConsistency(p, old, p.hash('sha256', oldRoot), size, root, consistency).ok)
+    if (old > 0 && old < size) assert.ok(!verifyConsistency(p, old, oldRoot, size, root, consistency.slice(1)).ok)
+  }), { numRuns: 150 })
+  refused(verifyInclusion(p, new Uint8Array(32), 5, 3, [], new Uint8Array(32)), 'log.inclusion')
+  refused(verifyConsistency(p, 3, new Uint8Array(32), 2, new Uint8Array(32), []), 'log.consistency')
+})
+
+const log = signer('log')
+const [w1, w2] = [signer('witness 1'), signer('witness 2')]
+const policy: LogPolicy = { log: noteKey(p, 'log.example', ED25519, log.raw).vkey, witnesses: [noteKey(p, 'w1.example', COSIGNATURE, w1.raw).vkey, noteKey(p, 'w2.example', COSIGNATURE, w2.raw).vkey], quorum: 2 }
+const text = checkpointText('log.example', 3, rootAt(p, 3, treeOf(entriesOf(3))))
+const signed = signNote(p, { text, signatures: [] }, 'log.example', log)
+const cosigned = cosignNote(p, cosignNote(p, signed, 'w1.example', w1, 1000), 'w2.example', w2, 2000)
+const checkpoint = (note: typeof signed) => {
+  const parsed = parseCheckpoint(formatNote(note))
+  return parsed.ok ? parsed.value : assert.fail(JSON.stringify(parsed.refusal))
+}
+
+test('a checkpoint counts when its log and enough distinct witnesses signed it', () => {
+  assert.deepEqual(verifyCheckpoint(p, checkpoint(cosigned), policy), { ok: true, value: { witnesses: 2, time: 1000 } })
+  refused(verifyCheckpoint(p, checkpoint(signed), policy), 'log.witnesses')
+  refused(verifyCheckpoint(p, checkpoint(cosignNote(p, cosignNote(p, signed, 'w1.example', w1, 1), 'w1.example', w1, 2)), policy), 'log.witnesses')
+  refused(verifyCheckpoint(p, checkpoint(cosigned), { ...policy, witnesses: [policy.witnesses[0] ?? '', policy.witnesses[0] ?? ''] }), 'log.witnesses')
+  refused(verifyCheckpoint(p, checkpoint({ text, signatures: cosigned.signatures.slice(1) }), policy), 'log.signature')
+  refused(verifyCheckpoint(p, checkpoint(signNote(p, { text: text.replace('log.example', 'other.example'), signatures: [] }, 'log.example', log)), policy), 'log.origin')
+  const bad = { ...cosigned, signatures: cosigned.signatures.map((one, i) => (i === 1 ? { ...one, signature: one.signature.map(byte => byte ^ 1) } : one)) }
+  refused(verifyCheckpoint(p, checkpoint(bad), policy), 'log.signature')
+  const crowd = { text, signatures: [...cosigned.signatures, ...Array.from({ length: 20 }, (_, i) => ({ name: `x${i}.example`, keyId: new Uint8Array(4), signature: new Uint8Array(64) }))] }
+  assert.ok(verifyCheckpoint(p, checkpoint(crowd), policy).ok, 'unknown signatures are ignored')
+})
+
+test('C2SP signed-note: the example of the specification', () => {
+  const vkey = 'PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW'
+  const note = parseNote('If you think cryptography is the answer to your problem,\nthen you don\'t know what your problem is.\n\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n')
+  assert.ok(signedBy(p, note, parseVkey(p, vkey)) !== undefined)
+})
+
+test('malformed notes, checkpoints, policies and proofs are refused', () => {
+  for (const bad of ['', 'a\n', 'a\n\n— x\n', 'a\n\nx y\n', 'a\n\n— x !!!\n', 'a\n\n— x AAAA\n']) refused(attempt(() => parseNote(bad)), bad.includes('AAAA') ? 'log.note' : 'log.note')
+  for (const bad of [`x\n01\n${toBase64(new Uint8Array(32))}\n`, `x\n1\n${toBase64(new Uint8Array(31))}\n`, `x\n1\n${toBase64(new Uint8Array(32))}\nextra\n`]) refused(parseCheckpoint(formatNote({ text: bad, signatures: signed.signatures })), 'log.checkpoint')
+  for (const bad of ['log x\nlog y\n', 'witness a b\n', 'log x\nfoo\n', 'log x\nwitness a b\ngroup g 2 a\nquorum g\n', 'log x\nwitness a b\ngroup g 1 c\nquorum g\n']) refused(parsePolicy(bad), 'log.witnesses')
+  for (const bad of ['', 'c2sp.org/tlog-proof@v1\nindex -1\n\nx', 'c2sp.org/tlog-proof@v1\nindex 01\n\nx', 'c2sp.org/tlog-proof@v2\nindex 1\n\nx', 'c2sp.org/tlog-proof@v1\nindex 1\nAAAA\n\nx']) refused(parseProof(bad), 'log.proof')
+  assert.deepEqual(parsePolicy(formatPolicy(policy)), { ok: true, value: policy })
+})
+
+test('a proof file proves one entry of one log', () => {
+  const hashAt = treeOf(entriesOf(3))
+  const file = formatProof({ index: 1, path: inclusionProof(p, 1, 3, hashAt), checkpoint: formatNote(cosigned) })
+  const result = verifyProof(p, utf8('entry 1'), file, policy)
+  assert.ok(result.ok)
+  assert.ok(equal(result.value.checkpoint.root, rootAt(p, 3, hashAt)))
+  refused(verifyProof(p, utf8('entry 2'), file, policy), 'log.inclusion')
+  refused(verifyProof(p, utf8('entry 1'), file.replace('index 1', 'index 2'), policy), 'log.inclusion')
+  refused(verifyProof(p, utf8('entry 1'), file, { ...policy, log: noteKey(p, 'log.example', ED25519, w1.raw).vkey }), 'log.signature')
+})
