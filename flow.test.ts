@@ -1,0 +1,134 @@
+// The whole road by the command line, as a user walks it: generate, run, verify; then everything that must be refused.
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { generate } from './examples/insurance-fraud/generate.ts'
+
+const example = join(import.meta.dirname, 'examples/insurance-fraud')
+const folder = mkdtempSync(join(tmpdir(), 'cloister-flow-'))
+const out = join(folder, 'run')
+let files: Readonly<Record<string, string>> = {}
+let ran: Answer
+
+interface Answer { status: number; json: Record<string, unknown>; stderr: string }
+function cloister(...args: readonly string[]): Promise<Answer> {
+  return new Promise(resolve => {
+    execFile(process.execPath, ['--conditions=source', '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'cloud/cli/main.ts'), ...args, '--json'], { maxBuffer: 1 << 28, cwd: folder }, (error, stdout, stderr) => {
+      const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
+      // The command line promises one JSON object on stdout.
+      resolve({ status, stderr, json: stdout === '' ? {} : (JSON.parse(stdout) as Record<string, unknown>) })
+    })
+  })
+}
+const dataOf = (from: Readonly<Record<string, string>>) => Object.entries(from).flatMap(([insurer, path]) => ['--data', `${insurer[0]}-claims=${path}`])
+const codeOf = (answer: Answer) => (answer.json['refusal'] as { code: string } | undefined)?.code // the documented shape of a refusal
+const rowsOf = (party: string, name: string) => ((ran.json['result'] as Record<string, Record<string, { rows: Record<string, unknown>[] }>>)[party]?.[name]?.rows ?? assert.fail(name)) // the documented shape of a result
+
+before(async () => {
+  files = generate({ claims: 1500, seed: 'flow', out: folder, quiet: true }).files
+  ran = await cloister('run', example, ...dataOf(files), '--out', out)
+})
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+test('three insurers, one room: exit 0, a result each, simulated by name, receipts and times', () => {
+  assert.equal(ran.status, 0, ran.stderr)
+  assert.deepEqual(Object.keys(ran.json['result'] as object).sort(), ['alpha', 'bravo', 'carol'])
+  assert.equal(ran.json['simulated'], true)
+  assert.equal((ran.json['receipts'] as string[]).length, 1)
+  assert.ok(typeof (ran.json['timings_ms'] as Record<string, number>)['total'] === 'number')
+  assert.match(ran.stderr, /SIMULATED/)
+})
+
+test('each insurer sees its own claims only, and case numbers match across insurers', () => {
+  const seen = new Map<string, Set<string>>()
+  for (const party of ['alpha', 'bravo', 'carol']) {
+    const own = new Set(readFileSync(files[party] ?? '', 'utf8').split('\n').slice(1).map(line => line.split(',')[0]))
+    for (const row of rowsOf(party, 'cases')) {
+      assert.ok(own.has(String(row['claim_id'])), 'a claim of another insurer')
+      assert.deepEqual(Object.keys(row).sort(), ['case', 'claim_id', 'reasons', 'score'])
+      seen.set(String(row['case']), (seen.get(String(row['case'])) ?? new Set()).add(party))
+    }
+  }
+  assert.ok(seen.size > 0)
+  for (const parties of seen.values()) assert.ok(parties.size >= 2, 'a case that only one insurer has')
+})
+
+test('the receipt verifies offline, and says what was not checked', async () => {
+  const answer = await cloister('verify', join(out, 'run.receipt.json'), '--policy', join(out, 'log.policy'), '--output', join(out, 'alpha-cases.age'))
+  assert.equal(answer.status, 0, answer.stderr)
+  assert.match(answer.stderr, /NOT CHECKED/)
+})
+
+test('a receipt altered anywhere is refused', async () => {
+  const text = readFileSync(join(out, 'run.receipt.json'), 'utf8')
+  const path = join(folder, 'altered.json')
+  const places = Array.from({ length: 24 }, (_, i) => Math.floor((i + 0.5) * text.length / 24))
+  for (const at of places) {
+    const letter = text[at] === 'A' ? 'B' : text[at] === '1' ? '2' : 'A'
+    writeFileSync(path, `${text.slice(0, at)}${letter}${text.slice(at + 1)}`)
+    const answer = await cloister('verify', path, '--policy', join(out, 'log.policy'))
+    assert.ok(answer.status === 10 || answer.status === 30, `character ${at}: status ${answer.status}\n${answer.stderr}`)
+  }
+})
+
+test('a result of another run is not in the receipt', async () => {
+  const answer = await cloister('verify', join(out, 'run.receipt.json'), '--policy', join(out, 'log.policy'), '--output', files['alpha'] ?? '')
+  assert.equal(answer.status, 10)
+  assert.equal(codeOf(answer), 'receipt.subject')
+})
+
+test('a program whose bytes differ by one is refused', async () => {
+  const copy = join(folder, 'changed')
+  cpSync(example, copy, { recursive: true })
+  writeFileSync(join(copy, 'queries.sql'), `${readFileSync(join(copy, 'queries.sql'), 'utf8')}\n`)
+  const answer = await cloister('run', copy, ...dataOf(files), '--out', join(folder, 'no'))
+  assert.equal(answer.status, 10)
+  assert.equal(codeOf(answer), 'program.mismatch')
+})
+
+test('a charter that does not name simulated silicon gets no keys on it', async () => {
+  const copy = join(folder, 'real')
+  cpSync(example, copy, { recursive: true })
+  writeFileSync(join(copy, 'charter.yaml'), readFileSync(join(copy, 'charter.yaml'), 'utf8').replace('tee: [simulated]', 'tee: [snp]'))
+  const answer = await cloister('run', copy, ...dataOf(files), '--out', join(folder, 'no'))
+  assert.equal(answer.status, 10)
+  assert.equal(codeOf(answer), 'evidence.simulated')
+})
+
+test('a file of another shape is refused with the column that is wrong', async () => {
+  const wrong = join(folder, 'wrong.csv')
+  writeFileSync(wrong, readFileSync(files['alpha'] ?? '', 'utf8').replace('loss_date', 'date_of_loss'))
+  const answer = await cloister('run', example, '--data', `a-claims=${wrong}`, ...dataOf({ bravo: files['bravo'] ?? '', carol: files['carol'] ?? '' }), '--out', join(folder, 'no'))
+  assert.equal(answer.status, 30, answer.stderr)
+  assert.equal(codeOf(answer), 'data.column')
+  assert.match(answer.stderr, /loss_date/)
+})
+
+test('missing data, an unknown asset and an unknown command are usage errors that say what to write', async () => {
+  assert.equal((await cloister('run', example, '--out', join(folder, 'no'))).status, 30)
+  assert.equal(codeOf(await cloister('run', example, ...dataOf(files), '--data', `zzz=${files['alpha']}`, '--out', join(folder, 'no'))), 'asset.unknown')
+  assert.equal((await cloister('frobnicate')).status, 30)
+  assert.equal((await cloister('verify', join(folder, 'nothing'))).status, 30)
+})
+
+test('init, plan and run: a new room with keys of its own', async () => {
+  const room = join(folder, 'room')
+  mkdirSync(room)
+  assert.equal((await cloister('init', 'clean-room', '--folder', room)).status, 0)
+  assert.equal((await cloister('init', 'clean-room', '--folder', room)).status, 30)
+  const plan = await cloister('plan', room)
+  assert.equal(plan.status, 0, plan.stderr)
+  assert.deepEqual(plan.json['programs'], { match: 'approved' })
+  const answer = await cloister('run', room, ...dataOf(files), '--out', join(room, 'out'))
+  assert.equal(answer.status, 0, answer.stderr)
+  const why = await cloister('why', room, '--asset', 'a-claims')
+  assert.equal(why.json['at'], 'grants[0]')
+  assert.equal(codeOf(await cloister('why', room, '--asset', 'nothing')), 'grant.none')
+})
+
+test('the template\'s queries are the reviewed ones of the example', () => {
+  assert.equal(readFileSync(join(import.meta.dirname, 'cloud/cli/templates/queries.sql'), 'utf8'), readFileSync(join(example, 'queries.sql'), 'utf8'))
+})
