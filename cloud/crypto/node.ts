@@ -6,7 +6,9 @@
 import * as node from 'node:crypto'
 import { allZero, concat } from '@cloister/core/bytes/bytes'
 import { fromHex } from '@cloister/core/bytes/hex'
+import { ed25519KeyAllowed } from '@cloister/core/crypto/ed25519'
 import { keyToSpki, spkiToKey } from '@cloister/core/crypto/keys'
+import { rsaKeyAllowed } from '@cloister/core/crypto/rsa'
 import type { AeadName, HashName, Primitives, PublicKey, Random, SignatureAlgorithm, Signer } from '@cloister/core/crypto/primitives'
 import { refuse } from '@cloister/core/refusal'
 
@@ -20,16 +22,17 @@ export const nodePrimitives: Primitives = {
   hmac: (name, key, data) => plain(node.createHmac(name, key).update(data).digest()),
   verify: (algorithm, key, message, signature) => quietly(() => verify(algorithm, key, message, signature)) ?? false,
   x25519Public: secret => rawPublic(x25519Private(secret)),
-  x25519: (secret, peer) => quietly(() => {
+  // Lengths are checked here: OpenSSL reads a key from the front of the bytes and ignores what follows.
+  x25519: (secret, peer) => secret.length !== 32 || peer.length !== 32 ? undefined : quietly(() => {
     const shared = plain(node.diffieHellman({ privateKey: x25519Private(secret), publicKey: importSpki(concat(X25519_SPKI, peer)) }))
     return allZero(shared) ? undefined : shared
   }),
-  mlkemPublic: seed => plain(node.createPublicKey(mlkemPrivate(seed)).export({ format: 'der', type: 'spki' })).slice(-1184),
-  mlkemEncapsulate: publicKey => quietly(() => {
+  mlkemPublic: seed => plain(node.createPublicKey(mlkemPrivate(seed)).export({ format: 'der', type: 'spki' })).slice(-MLKEM_PUBLIC),
+  mlkemEncapsulate: publicKey => publicKey.length !== MLKEM_PUBLIC ? undefined : quietly(() => {
     const { sharedKey, ciphertext } = node.encapsulate(importSpki(concat(MLKEM_SPKI, publicKey)))
     return { ciphertext: plain(ciphertext), secret: plain(sharedKey) }
   }),
-  mlkemDecapsulate: (seed, ciphertext) => quietly(() => plain(node.decapsulate(mlkemPrivate(seed), ciphertext))),
+  mlkemDecapsulate: (seed, ciphertext) => seed.length !== 64 ? undefined : quietly(() => plain(node.decapsulate(mlkemPrivate(seed), ciphertext))),
   aeadSeal: (name, key, nonce, aad, plaintext) => {
     const cipher = node.createCipheriv(CIPHERS[name], key, nonce, TAG)
     cipher.setAAD(aad, { plaintextLength: plaintext.length })
@@ -39,7 +42,9 @@ export const nodePrimitives: Primitives = {
     const decipher = node.createDecipheriv(CIPHERS[name], key, nonce, TAG)
     decipher.setAAD(aad, { plaintextLength: ciphertext.length - 16 })
     decipher.setAuthTag(ciphertext.subarray(-16))
-    return concat(decipher.update(ciphertext.subarray(0, -16)), decipher.final())
+    const plaintext = decipher.update(ciphertext.subarray(0, -16))
+    decipher.final()
+    return plain(plaintext)
   }),
 }
 
@@ -90,9 +95,10 @@ const CIPHERS: Record<AeadName, node.CipherGCMTypes> = {
   'chacha20-poly1305': 'chacha20-poly1305' as node.CipherGCMTypes,
 }
 const TAG = { authTagLength: 16 }
+const MLKEM_PUBLIC = 1184
 const X25519_SPKI = fromHex('302a300506032b656e032100')
 const X25519_PKCS8 = fromHex('302e020100300506032b656e04220420')
-const MLKEM_SPKI = fromHex('308204b2300b06096086480165030404020382 04a100'.replace(/ /g, ''))
+const MLKEM_SPKI = fromHex('308204b2300b0609608648016503040402038204a100')
 const MLKEM_PKCS8 = fromHex('3054020100300b060960864801650304040204428040')
 
 const keys = new Map<string, node.KeyObject>()
@@ -112,8 +118,9 @@ function importSpki(spki: Uint8Array): node.KeyObject {
 function verify(algorithm: SignatureAlgorithm, publicKey: PublicKey, message: Uint8Array, signature: Uint8Array): boolean {
   const [scheme = '', first = '', second = ''] = algorithm.split('-')
   if (scheme === 'ecdsa') return publicKey.kind === first && node.verify(second, message, { key: importSpki(keyToSpki(publicKey)), dsaEncoding: 'ieee-p1363' }, signature)
+  if (publicKey.kind === 'ed25519' && !ed25519KeyAllowed(publicKey.raw)) return false
   if (scheme !== 'rsa') return publicKey.kind === algorithm && node.verify(null, message, importSpki(keyToSpki(publicKey)), signature)
-  if (publicKey.kind !== 'rsa' || publicKey.n.length < 256) return false
+  if (publicKey.kind !== 'rsa' || !rsaKeyAllowed(publicKey)) return false
   const key = importSpki(keyToSpki(publicKey))
   const padding = first === 'pss' ? { padding: node.constants.RSA_PKCS1_PSS_PADDING, saltLength: node.constants.RSA_PSS_SALTLEN_DIGEST } : { padding: node.constants.RSA_PKCS1_PADDING }
   return node.verify(second, message, { key, ...padding }, signature)

@@ -20,16 +20,16 @@ export const fromBase64Raw = (text: string, at = 'base64'): Uint8Array => decode
 export const fromBase64Url = (text: string, at = 'base64url'): Uint8Array => decode(text, at, 1, false)
 
 function encode(bytes: Uint8Array, alphabet: string, padded: boolean): string {
-  const pieces: string[] = []
+  const digit = (value: number) => alphabet[value & 63] ?? ''
+  let text = ''
   for (let i = 0; i < bytes.length; i += 3) {
-    const [a = 0, b = 0, c = 0] = bytes.subarray(i, i + 3)
-    const left = bytes.length - i
-    const group = (alphabet[a >> 2] ?? '') + (alphabet[((a & 3) << 4) | (b >> 4)] ?? '')
-      + (left > 1 ? (alphabet[((b & 15) << 2) | (c >> 6)] ?? '') : padded ? '=' : '')
-      + (left > 2 ? (alphabet[c & 63] ?? '') : padded ? '=' : '')
-    pieces.push(group)
+    const a = bytes[i] ?? 0
+    const b = bytes[i + 1] ?? 0
+    const c = bytes[i + 2] ?? 0
+    text += digit(a >> 2) + digit((a << 4) | (b >> 4)) + digit((b << 2) | (c >> 6)) + digit(c)
   }
-  return pieces.join('')
+  const surplus = (3 - bytes.length % 3) % 3
+  return surplus === 0 ? text : text.slice(0, -surplus) + (padded ? '=='.slice(0, surplus) : '')
 }
 
 const tables = [STANDARD, URL_SAFE].map(alphabet => {

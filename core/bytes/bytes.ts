@@ -1,4 +1,5 @@
 /** Plain operations on byte strings. Trusts nothing; holds no state. */
+import { utf8 } from './text.ts'
 
 /** All parts, one after the other. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
@@ -26,11 +27,13 @@ export function equal(a: Uint8Array, b: Uint8Array): boolean {
  * toHex(framed('ab', new Uint8Array([1]))) // → '000000026162' + '0000000101'
  */
 export function framed(label: string, ...parts: readonly Uint8Array[]): Uint8Array {
-  const labelled = [new TextEncoder().encode(label), ...parts]
+  const labelled = [utf8(label), ...parts]
   return concat(...labelled.flatMap(part => [u32be(part.length), part]))
 }
 
+/** Unsigned 32-bit, big-endian. A value that does not fit is our own bug: wrapped lengths would let two lists collide. */
 export function u32be(value: number): Uint8Array {
+  if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) throw new RangeError('not an unsigned 32-bit number')
   return new Uint8Array([value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255])
 }
 

@@ -40,12 +40,19 @@ export function contentOf(element: Der | undefined, tag: number, at = 'der'): Ui
 
 /** The bytes of a non-negative INTEGER without its leading zero. */
 export function unsigned(element: Der | undefined, at = 'integer'): Uint8Array {
+  const content = signed(element, at)
+  const first = content[0] ?? 0
+  if (first >= 0x80) refuse('der.non-canonical', at, 'a non-negative integer', 'a negative one')
+  return first === 0 && content.length > 1 ? content.subarray(1) : content
+}
+
+/** The two's complement bytes of an INTEGER of either sign, minimal. */
+export function signed(element: Der | undefined, at = 'integer'): Uint8Array {
   const content = contentOf(element, TAG.integer, at)
   const [first = 0, second = 0] = content
   if (content.length === 0) refuse('der.non-canonical', at, 'an integer', 'no bytes')
   if (content.length > 1 && ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))) refuse('der.non-canonical', at, 'a minimal integer', 'padding')
-  if (first >= 0x80) refuse('der.non-canonical', at, 'a non-negative integer', 'a negative one')
-  return first === 0 && content.length > 1 ? content.subarray(1) : content
+  return content
 }
 
 /** A small INTEGER (below 2^31). */
@@ -91,14 +98,14 @@ export function oidOf(element: Der | undefined, at = 'oid'): string {
 /** Seconds since 1970 of a UTCTime (RFC 5280: 1950 to 2049) or GeneralizedTime, both with seconds and Z; impossible dates are refused. */
 export function timeOf(element: Der | undefined, at = 'time'): number {
   if (element === undefined) return refuse('der.tag', at, 'a time', 'nothing')
-  const text = String.fromCharCode(...element.content)
+  const text = element.content.length > 15 ? '' : String.fromCharCode(...element.content)
   const parts = (element.tag === TAG.utcTime ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/ : element.tag === TAG.generalizedTime ? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/ : /^$/).exec(text)
   if (parts === null) return refuse('der.non-canonical', at, 'YYMMDDhhmmssZ or YYYYMMDDhhmmssZ', text)
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = parts.slice(1).map(Number)
   const full = element.tag === TAG.utcTime ? (year < 50 ? 2000 : 1900) + year : year
   const seconds = Date.UTC(full, month - 1, day, hour, minute, second) / 1000
   const back = new Date(seconds * 1000)
-  if (back.getUTCMonth() !== month - 1 || back.getUTCDate() !== day || back.getUTCHours() !== hour || back.getUTCMinutes() !== minute) refuse('der.non-canonical', at, 'a date that exists', text)
+  if (back.getUTCFullYear() !== full || back.getUTCMonth() !== month - 1 || back.getUTCDate() !== day || back.getUTCHours() !== hour || back.getUTCMinutes() !== minute) refuse('der.non-canonical', at, 'a date that exists', text)
   return seconds
 }
 

@@ -15,9 +15,10 @@ export function jcs(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(jcs).join(',')}]`
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value).filter(([, inner]) => inner !== undefined)
-    return `{${entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => `${JSON.stringify(key)}:${jcs(inner)}`).join(',')}}`
+    return `{${entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => `${jcs(key)}:${jcs(inner)}`).join(',')}}`
   }
   if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError('JCS has no form for a number that is not finite')
+  if (typeof value === 'string' && !value.isWellFormed()) throw new TypeError('JCS has no form for a lone surrogate')
   const text = JSON.stringify(value) as string | undefined // undefined for functions and symbols, which no caller has
   if (text === undefined) throw new TypeError('JCS has no form for this value')
   return text

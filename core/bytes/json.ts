@@ -146,7 +146,9 @@ class Parser {
     if (digits === undefined) return this.#bad(path, 'a value')
     this.#at += digits.length
     const value = Number(digits)
-    const exact = Number.isInteger(value) ? Number.isSafeInteger(value) : digits.length <= 17
+    const plain = /^-?\d+$/.test(digits)
+    const vanished = value === 0 && /[1-9]/.test(digits.split(/[eE]/)[0] ?? '')
+    const exact = Number.isInteger(value) ? Number.isSafeInteger(value) && (plain || digits.length <= 17) && !vanished : digits.length <= 17
     if (!exact || !Number.isFinite(value)) refuse('json.number', path, 'a number that is kept exactly', digits)
     return Object.is(value, -0) ? refuse('json.number', path, '0', '-0') : value
   }

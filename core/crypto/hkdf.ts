@@ -7,6 +7,7 @@ export function hkdfExtract(p: Primitives, hash: HashName, salt: Uint8Array, ikm
 }
 
 export function hkdfExpand(p: Primitives, hash: HashName, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
+  if (length > 255 * HASH_BYTES[hash]) throw new RangeError('HKDF gives at most 255 hashes')
   const blocks: Uint8Array[] = []
   let last: Uint8Array = new Uint8Array(0)
   for (let made = 0, i = 1; made < length; made += last.length, i++) {

@@ -7,7 +7,7 @@ import { concat } from '../bytes/bytes.ts'
 import { utf8 } from '../bytes/text.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
 import { hkdfExpand, hkdfExtract } from './hkdf.ts'
-import type { AeadName, Primitives, Random } from './primitives.ts'
+import { AEAD_KEY_BYTES, type AeadName, type Primitives, type Random } from './primitives.ts'
 
 export type Kem = 'x25519' | 'x-wing'
 export interface HpkeSuite { readonly kem: Kem; readonly kdf: 'hkdf-sha256'; readonly aead: AeadName }
@@ -72,21 +72,20 @@ export function receiveContext(p: Primitives, suite: HpkeSuite, secret: Uint8Arr
 
 const EMPTY = new Uint8Array(0)
 const KEM_IDS: Record<Kem, number> = { x25519: 0x0020, 'x-wing': 0x647a }
-const AEADS: Record<AeadName, { id: number; key: number }> = { 'aes-128-gcm': { id: 1, key: 16 }, 'aes-256-gcm': { id: 2, key: 32 }, 'chacha20-poly1305': { id: 3, key: 32 } }
+const AEAD_IDS: Record<AeadName, number> = { 'aes-128-gcm': 1, 'aes-256-gcm': 2, 'chacha20-poly1305': 3 }
 const u16 = (value: number) => new Uint8Array([value >> 8, value & 255])
 const kemId = (kem: Kem) => concat(utf8('KEM'), u16(KEM_IDS[kem]))
 const cannotOpen = (): never => refuse('crypto.open', 'ciphertext', 'a message sealed to this key, with this info', 'something that does not open')
 
 /** RFC 9180 section 5.1, mode base. */
 function schedule(p: Primitives, suite: HpkeSuite, shared: Uint8Array, info: Uint8Array): HpkeContext {
-  const aead = AEADS[suite.aead]
-  const id = concat(utf8('HPKE'), u16(KEM_IDS[suite.kem]), u16(1), u16(aead.id))
+  const id = concat(utf8('HPKE'), u16(KEM_IDS[suite.kem]), u16(1), u16(AEAD_IDS[suite.aead]))
   const context = concat(new Uint8Array([0]), labeledExtract(p, id, EMPTY, 'psk_id_hash', EMPTY), labeledExtract(p, id, EMPTY, 'info_hash', info))
   const secret = labeledExtract(p, id, shared, 'secret', EMPTY)
   const base = labeledExpand(p, id, secret, 'base_nonce', context, 12)
   const exporter = labeledExpand(p, id, secret, 'exp', context, 32)
   return {
-    key: labeledExpand(p, id, secret, 'key', context, aead.key),
+    key: labeledExpand(p, id, secret, 'key', context, AEAD_KEY_BYTES[suite.aead]),
     nonce: sequence => {
       const out = base.slice()
       for (let i = 0, left = sequence; left > 0; i++, left = Math.floor(left / 256)) out[11 - i] = (out[11 - i] ?? 0) ^ (left & 255)

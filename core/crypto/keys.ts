@@ -3,7 +3,7 @@
  * of DER. Parsing decides the kind of key from its own bytes, never from a header beside it. Trusts nothing.
  */
 import { concat } from '../bytes/bytes.ts'
-import { bitBytes, children, der, derInteger, derOid, derSequence, oidOf, readDer, TAG, unsigned } from '../bytes/der.ts'
+import { bitBytes, children, type Der, der, derInteger, derOid, derSequence, oidOf, readDer, TAG, unsigned } from '../bytes/der.ts'
 import { fromHex, toHex } from '../bytes/hex.ts'
 import { refuse } from '../refusal.ts'
 import type { PublicKey, Signer } from './primitives.ts'
@@ -20,8 +20,8 @@ const RAW_OIDS: Record<string, RawKind> = { '1.3.101.112': 'ed25519', '2.16.840.
  * parseKey('ed25519:94289de24ca627bbf5ab276270da25dc3b961ed0f2001e804e3d4ffc31442e58').kind // → 'ed25519'
  */
 export function parseKey(text: string, at = 'key'): PublicKey {
-  const [kind, hex] = text.split(':')
-  if (!isRawKind(kind) || hex === undefined || hex !== hex.toLowerCase()) return refuse('crypto.key', at, 'ed25519:, p256: or ml-dsa-65: and lower-case hex', text)
+  const [kind, hex, more] = text.split(':')
+  if (!isRawKind(kind) || hex === undefined || more !== undefined || hex !== hex.toLowerCase()) return refuse('crypto.key', at, 'ed25519:, p256: or ml-dsa-65: and lower-case hex', text)
   return rawKey(kind, fromHex(hex, at), at)
 }
 
@@ -41,15 +41,17 @@ export function algorithmOf(key: PublicKey): Signer['algorithm'] {
 
 /** The key in a DER SubjectPublicKeyInfo. Leaves with `der.*` or `crypto.key`. */
 export function spkiToKey(spki: Uint8Array, at = 'spki'): PublicKey {
-  const [algorithm, bits] = children(readDer(spki, at))
+  const [algorithm, bits] = exactly(2, children(readDer(spki, at)), at)
   if (algorithm === undefined) return refuse('crypto.key', at, 'an algorithm', 'nothing')
-  const [oidElement, parameters] = children(algorithm)
+  const [oidElement, parameters, more] = children(algorithm)
+  if (more !== undefined) refuse('crypto.key', at, 'an identifier and its parameters', 'more')
   const oid = oidOf(oidElement, at)
   const key = bitBytes(bits, at)
   if (oid === OID.rsa || oid === OID.pss) {
-    const [n, e] = children(readDer(key, at))
+    const [n, e] = exactly(2, children(readDer(key, at)), at)
     return { kind: 'rsa', n: unsigned(n, at), e: unsigned(e, at) }
   }
+  if (oid !== OID.ec && parameters !== undefined) refuse('crypto.key', at, 'no parameters (RFC 8410, RFC 9881)', 'parameters')
   if (oid !== OID.ec) return rawKey(RAW_OIDS[oid] ?? refuse('crypto.key', at, 'a known kind of key', oid), key, at)
   const curve = oidOf(parameters, at)
   return rawKey(curve === OID.p256 ? 'p256' : curve === OID.p384 ? 'p384' : refuse('crypto.key', at, 'P-256 or P-384', curve), key, at)
@@ -89,4 +91,5 @@ export function rawKey(kind: RawKind, raw: Uint8Array, at = 'key'): PublicKey {
 /** The affine coordinates of an uncompressed point, joined again by `pointOf`. */
 export const pointOf = (x: Uint8Array, y: Uint8Array): Uint8Array => concat(new Uint8Array([4]), x, y)
 
-const isRawKind = (kind: string | undefined): kind is RawKind => kind !== undefined && kind in SIZES
+const exactly = (count: number, parts: readonly Der[], at: string) => (parts.length === count ? parts : refuse('crypto.key', at, `${count} parts`, String(parts.length)))
+const isRawKind = (kind: string | undefined): kind is RawKind => kind !== undefined && Object.hasOwn(SIZES, kind)

@@ -13,7 +13,8 @@ import { sha3_256, shake256 } from '@noble/hashes/sha3.js'
 import { ml_dsa44, ml_dsa65 } from '@noble/post-quantum/ml-dsa.js'
 import { ml_kem768 } from '@noble/post-quantum/ml-kem.js'
 import { allZero } from '../bytes/bytes.ts'
-import type { AeadName, HashName, Primitives, PublicKey, SignatureAlgorithm } from './primitives.ts'
+import { ed25519KeyAllowed } from './ed25519.ts'
+import { AEAD_KEY_BYTES, type AeadName, type HashName, type Primitives, type PublicKey, type SignatureAlgorithm } from './primitives.ts'
 import { verifyRsa } from './rsa.ts'
 
 const HASHES = { sha256, sha384, sha512 }
@@ -40,7 +41,7 @@ export const portable: Primitives = {
 
 function verify(algorithm: SignatureAlgorithm, key: PublicKey, message: Uint8Array, signature: Uint8Array): boolean {
   switch (algorithm) {
-    case 'ed25519': return key.kind === 'ed25519' && ed25519.verify(signature, message, key.raw, { zip215: false })
+    case 'ed25519': return key.kind === 'ed25519' && ed25519KeyAllowed(key.raw) && ed25519.verify(signature, message, key.raw, { zip215: false })
     case 'ml-dsa-44': return key.kind === 'ml-dsa-44' && ml_dsa44.verify(signature, message, key.raw)
     case 'ml-dsa-65': return key.kind === 'ml-dsa-65' && ml_dsa65.verify(signature, message, key.raw)
     case 'ecdsa-p256-sha256': return key.kind === 'p256' && p256.verify(signature, sha256(message), key.raw, ECDSA)
@@ -58,6 +59,7 @@ function rsaHash(algorithm: SignatureAlgorithm): HashName {
 }
 
 function cipher(name: AeadName, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array) {
+  if (key.length !== AEAD_KEY_BYTES[name] || nonce.length !== 12) throw new TypeError('a key or nonce of another length')
   return name === 'chacha20-poly1305' ? chacha20poly1305(key, nonce, aad) : gcm(key, nonce, aad)
 }
 

@@ -24,6 +24,7 @@ export type PublicKey =
   | { readonly kind: 'rsa'; readonly n: Uint8Array; readonly e: Uint8Array }
 
 export type AeadName = 'aes-128-gcm' | 'aes-256-gcm' | 'chacha20-poly1305'
+export const AEAD_KEY_BYTES: Record<AeadName, number> = { 'aes-128-gcm': 16, 'aes-256-gcm': 32, 'chacha20-poly1305': 32 }
 
 export interface Primitives {
   readonly name: string

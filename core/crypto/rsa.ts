@@ -14,11 +14,19 @@ const PREFIX: Record<HashName, string> = {
 const BITS_MIN = 2048
 const BITS_MAX = 8192
 
+/** Keys that either port accepts: 2048 to 8192 bits, an odd exponent from 3 to 33 bits. */
+export function rsaKeyAllowed(key: { n: Uint8Array; e: Uint8Array }): boolean {
+  if (key.n.length > BITS_MAX / 8 + 1 || key.e.length > 5) return false
+  const bits = toBig(key.n).toString(2).length
+  const e = toBig(key.e)
+  return bits >= BITS_MIN && bits <= BITS_MAX && e >= 3n && e % 2n === 1n && e.toString(2).length <= 33
+}
+
 export function verifyRsa(hash: Primitives['hash'], padding: 'pss' | 'pkcs1', name: HashName, key: { n: Uint8Array; e: Uint8Array }, message: Uint8Array, signature: Uint8Array): boolean {
+  if (!rsaKeyAllowed(key)) return false
   const n = toBig(key.n)
   const e = toBig(key.e)
   const bits = n.toString(2).length
-  if (bits < BITS_MIN || bits > BITS_MAX || e < 3n || e % 2n === 0n || e.toString(2).length > 33) return false
   const length = Math.ceil(bits / 8)
   const s = toBig(signature)
   if (signature.length !== length || s >= n) return false

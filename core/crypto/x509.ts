@@ -5,7 +5,7 @@
  * Serial number 0 is accepted: every AMD VEK carries it. Trusts: the port and the roots handed in, nothing else.
  */
 import { equal } from '../bytes/bytes.ts'
-import { bitBytes, booleanOf, children, contentOf, type Der, oidOf, readDer, smallInteger, TAG, timeOf, unsigned } from '../bytes/der.ts'
+import { bitBytes, booleanOf, children, contentOf, type Der, oidOf, readDer, signed as integer, smallInteger, TAG, timeOf } from '../bytes/der.ts'
 import { fromUtf8 } from '../bytes/text.ts'
 import { toHex } from '../bytes/hex.ts'
 import { attempt, refuse, refusalOf, type RefusalCode, type Result } from '../refusal.ts'
@@ -16,7 +16,7 @@ export interface Extension { readonly critical: boolean; readonly value: Uint8Ar
 export interface Certificate {
   readonly der: Uint8Array
   readonly tbs: Uint8Array
-  readonly serial: string // hex
+  readonly serial: string // hex of the INTEGER's content
   readonly issuer: Uint8Array // DER Name
   readonly subject: Uint8Array
   readonly subjectCommonName: string
@@ -36,7 +36,7 @@ export interface RevocationList {
   readonly issuer: Uint8Array
   readonly thisUpdate: number
   readonly nextUpdate: number
-  readonly revoked: ReadonlyMap<string, number> // serial (hex) → time
+  readonly revoked: ReadonlyMap<string, number> // serial (hex, as in Certificate) → time
   readonly algorithm: CertificateAlgorithm
   readonly signature: Uint8Array
 }
@@ -45,6 +45,7 @@ export interface CertificateAlgorithm { readonly scheme: 'rsa-pss' | 'rsa-pkcs1'
 const DER_BYTES_MAX = 64 * 1024
 const CRL_BYTES_MAX = 4 * 1024 * 1024
 const PATH_MAX = 6
+const INTERMEDIATES_MAX = 16 // each may cost one signature check per step of the path
 
 /** One certificate. Refuses with `x509.parse` or `der.*`. */
 export function parseCertificate(der: Uint8Array, at = 'certificate'): Result<Certificate> {
@@ -61,7 +62,7 @@ export function parseCertificate(der: Uint8Array, at = 'certificate'): Result<Ce
     const constraints = basicConstraints(extensions)
     const usage = keyUsageOf(extensions)
     return {
-      der, tbs: tbs.whole, serial: toHex(contentOf(serial, TAG.integer, at)),
+      der, tbs: tbs.whole, serial: toHex(integer(serial, at)),
       issuer: needed(issuer, at).whole, subject: needed(subject, at).whole, subjectCommonName: commonName(needed(subject, at)),
       notBefore: timeOf(notBefore, at), notAfter: timeOf(notAfter, at),
       publicKey: spkiToKey(needed(spki, at).whole, at), algorithm: algorithm.value, signature, extensions, ...constraints,
@@ -77,16 +78,19 @@ export function parseCrl(der: Uint8Array, at = 'crl'): Result<RevocationList> {
     const { tbs, algorithm, signature } = signed(der, at)
     const fields = children(tbs)
     const rest = fields[0]?.tag === TAG.integer ? fields.slice(1) : fields
-    const [inner, issuer, thisUpdate, nextUpdate, list] = rest
+    const [inner, issuer, thisUpdate, nextUpdate, ...tail] = rest
     if (inner === undefined || !equal(inner.whole, algorithm.element.whole)) refuse('x509.parse', at, 'the same algorithm inside and outside', 'two algorithms')
     if (nextUpdate === undefined || (nextUpdate.tag !== TAG.utcTime && nextUpdate.tag !== TAG.generalizedTime)) refuse('crl.expired', at, 'a nextUpdate', 'none')
     const revoked = new Map<string, number>()
-    if (list?.tag === TAG.sequence) {
-      for (const entry of children(list)) {
-        const [serial, time] = children(entry)
-        revoked.set(toHex(unsigned(serial, at)), timeOf(time, at))
-      }
+    const list = tail[0]?.tag === TAG.sequence ? tail.shift() : undefined
+    for (const entry of list === undefined ? [] : children(list)) {
+      const [serial, time, extensions] = children(entry)
+      refuseCritical(extensions, at)
+      revoked.set(toHex(integer(serial, at)), timeOf(time, at))
     }
+    const [holder, surplus] = tail
+    if (surplus !== undefined || (holder !== undefined && holder.tag !== 0xa0)) refuse('x509.parse', at, 'the fields of RFC 5280 section 5.1', 'another field')
+    refuseCritical(holder === undefined ? undefined : children(holder, 0xa0)[0], at)
     return { der, tbs: tbs.whole, issuer: needed(issuer, at).whole, thisUpdate: timeOf(thisUpdate, at), nextUpdate: timeOf(nextUpdate, at), revoked, algorithm: algorithm.value, signature }
   })
 }
@@ -129,6 +133,7 @@ export function verifySigned(p: Primitives, issuer: PublicKey, algorithm: Certif
 }
 
 function buildPath(p: Primitives, input: ChainInput): Certificate[] {
+  if (input.intermediates.length > INTERMEDIATES_MAX) refuse('bytes.too-large', 'chain', `at most ${INTERMEDIATES_MAX} intermediates`, String(input.intermediates.length))
   const path = [input.leaf]
   for (;;) {
     const last = path[path.length - 1] ?? input.leaf
@@ -158,7 +163,7 @@ function checkCertificate(certificate: Certificate, depth: number, input: ChainI
     return
   }
   if (!certificate.ca) refuse('x509.not-a-ca', at, 'basicConstraints with CA', 'none')
-  if (certificate.keyUsage !== undefined && (certificate.keyUsage & 0x04) === 0) refuse('x509.key-usage', at, 'keyCertSign', 'not among its uses')
+  if (((certificate.keyUsage ?? 0) & 0x04) === 0) refuse('x509.key-usage', at, 'keyCertSign', 'not among its uses')
   if (certificate.pathLength !== undefined && depth - 1 > certificate.pathLength) refuse('x509.path-length', at, `at most ${certificate.pathLength} certificates below`, String(depth - 1))
 }
 
@@ -173,8 +178,7 @@ function checkRevocation(p: Primitives, certificate: Certificate, issuer: Certif
     if (issuer.keyUsage !== undefined && (issuer.keyUsage & 0x02) === 0) refuse('crl.issuer', at, 'an issuer that may sign lists', issuer.subjectCommonName)
     if (!verifySigned(p, issuer.publicKey, list.algorithm, list.tbs, list.signature)) refuse('crl.signature', at, `a list signed by ${issuer.subjectCommonName}`, 'a signature that does not hold')
     if (input.at > list.nextUpdate || input.at < list.thisUpdate) refuse('crl.expired', at, `a list for ${input.at}`, `one for ${list.thisUpdate} to ${list.nextUpdate}`)
-    const serial = certificate.serial.replace(/^00(?=..)/, '')
-    if (list.revoked.has(serial)) refuse('x509.revoked', at, 'a certificate in force', `serial ${serial} is revoked`)
+    if (list.revoked.has(certificate.serial)) refuse('x509.revoked', at, 'a certificate in force', `serial ${certificate.serial} is revoked`)
   }
   return lists
 }
@@ -220,12 +224,15 @@ function readAlgorithm(element: Der, at: string): CertificateAlgorithm {
   const [oidElement, parameters] = children(element)
   const oid = oidOf(oidElement, at)
   if (oid === '1.2.840.113549.1.1.10') return pssAlgorithm(needed(parameters, at), at)
+  if (parameters !== undefined && (parameters.tag !== TAG.null || parameters.content.length > 0)) refuse('crypto.algorithm', at, 'no parameters', 'parameters')
   return ALGORITHMS[oid] ?? refuse('crypto.algorithm', at, 'RSA, ECDSA or Ed25519 with SHA-2', oid)
 }
 
 /** RSASSA-PSS-params (RFC 4055): hash, MGF1 with the same hash, salt as long as the hash. */
 function pssAlgorithm(parameters: Der, at: string): CertificateAlgorithm {
-  const fields = new Map(children(parameters).map(field => [field.tag, field]))
+  const parts = children(parameters)
+  const fields = new Map(parts.map(field => [field.tag, field]))
+  if (parts.length !== 3) refuse('crypto.algorithm', at, 'hash, mask and salt length, no trailer', `${parts.length} parameters`)
   const first = (tag: number) => children(fields.get(tag) ?? refuse('crypto.algorithm', at, 'explicit PSS parameters', 'defaults (SHA-1)'), tag)[0]
   const hash = HASH_OIDS[oidOf(children(needed(first(0xa0), at))[0], at)]
   const [mgf, mgfHash] = children(needed(first(0xa1), at))
@@ -246,6 +253,7 @@ function readExtensions(fields: readonly Der[], at: string): Map<string, Extensi
   if (list === undefined || more !== undefined) return refuse('x509.parse', at, 'one list of extensions', 'another number')
   for (const entry of children(list)) {
     const parts = children(entry)
+    if (parts.length !== 2 && parts.length !== 3) refuse('x509.parse', at, 'an extension of two or three parts', String(parts.length))
     const oid = oidOf(parts[0], at)
     const critical = parts.length === 3 && parts[1] !== undefined ? booleanOf(parts[1]) : false
     if (out.has(oid)) refuse('x509.parse', at, 'each extension once', oid)
@@ -254,10 +262,20 @@ function readExtensions(fields: readonly Der[], at: string): Map<string, Extensi
   return out
 }
 
+/** A list with a critical extension (a delta, one for some certificates only) says less than it seems to. */
+function refuseCritical(extensions: Der | undefined, at: string): void {
+  for (const entry of extensions === undefined ? [] : children(extensions)) {
+    const [oid, critical] = children(entry)
+    if (critical?.tag === TAG.boolean && booleanOf(critical)) refuse('x509.critical-extension', at, 'a complete list without critical extensions', oidOf(oid, at))
+  }
+}
+
 function basicConstraints(extensions: ReadonlyMap<string, Extension>): { ca: boolean; pathLength?: number } {
   const extension = extensions.get(BASIC_CONSTRAINTS)
   if (extension === undefined) return { ca: false }
-  const [flag, length] = children(readDer(extension.value, 'basicConstraints'))
+  const parts = children(readDer(extension.value, 'basicConstraints'))
+  const [flag, length] = parts
+  if (parts.length > 2) refuse('x509.parse', 'basicConstraints', 'a flag and a length', 'more')
   const ca = flag?.tag === TAG.boolean && booleanOf(flag)
   return length === undefined ? { ca } : { ca, pathLength: smallInteger(length, 'pathLen') }
 }
@@ -266,7 +284,8 @@ function keyUsageOf(extensions: ReadonlyMap<string, Extension>): number | undefi
   const extension = extensions.get(KEY_USAGE)
   if (extension === undefined) return undefined
   const bits = contentOf(readDer(extension.value, 'keyUsage'), TAG.bitString)
-  return bits.length < 2 ? refuse('x509.parse', 'keyUsage', 'at least one bit', 'none') : bits[1]
+  if (bits.length < 2 || (bits[0] ?? 8) > 7) return refuse('x509.parse', 'keyUsage', 'at least one bit', 'none')
+  return bits[1]
 }
 
 /** The last common name of a Name; certificates without one (some CAs) give the empty text. */
