@@ -232,7 +232,10 @@ function readAlgorithm(element: Der, at: string): CertificateAlgorithm {
 function pssAlgorithm(parameters: Der, at: string): CertificateAlgorithm {
   const parts = children(parameters)
   const fields = new Map(parts.map(field => [field.tag, field]))
-  if (parts.length !== 3) refuse('crypto.algorithm', at, 'hash, mask and salt length, no trailer', `${parts.length} parameters`)
+  const trailer = fields.get(0xa3) // the only value there is, 1, is the default; AMD writes it out
+  if (fields.size !== parts.length || parts.length !== (trailer === undefined ? 3 : 4) || (trailer !== undefined && smallInteger(children(trailer, 0xa3)[0], at) !== 1)) {
+    refuse('crypto.algorithm', at, 'hash, mask, salt length and the common trailer', 'other parameters')
+  }
   const first = (tag: number) => children(fields.get(tag) ?? refuse('crypto.algorithm', at, 'explicit PSS parameters', 'defaults (SHA-1)'), tag)[0]
   const hash = HASH_OIDS[oidOf(children(needed(first(0xa0), at))[0], at)]
   const [mgf, mgfHash] = children(needed(first(0xa1), at))
