@@ -2,14 +2,15 @@
  * The life of a charter in the broker (charter.md section 7): founded, proposed, approved, vetoed, enacted, revoked. What
  * a change touches and who must sign is `core/charter`; here stands what happens to state and log.
  */
-import { actsSatisfy, founded, signers, verifyAct, type Act } from '@cloister/core/charter/acts'
+import { actsSatisfy, founded, signers, type Act } from '@cloister/core/charter/acts'
 import { charterDigest, programIdentity } from '@cloister/core/charter/canonical'
 import { review, type Review } from '@cloister/core/charter/review'
 import type { Charter, Hash, Name } from '@cloister/core/charter/types'
 import { orRefuse, refuse } from '@cloister/core/refusal'
 import { rotate } from './assets.ts'
+import { checkAct, newest, setLineage, versionsAfter } from './lineage.ts'
 import type { Effect, Event, Outcome, Rules } from './machine.ts'
-import { keys, read, type Change, type KeyVersion, type Lineage, type Proposal, type State } from './state.ts'
+import { keys, read, type Change, type Lineage, type Proposal, type State } from './state.ts'
 
 /** Epoch 1: with the approval of every party it is in force at once. Founding again what stands already changes nothing. */
 export function found(rules: Rules, state: State, event: Event & { readonly charter: Charter; readonly acts: readonly Act[] }): Outcome {
@@ -161,13 +162,6 @@ export function included(state: State, { head }: Event): Change[] {
   })
 }
 
-/** The newest charter of a lineage. Leaves with `head.unknown-charter`. */
-export function newest(state: State, name: Hash): { lineage: Lineage; charter: Charter } {
-  const lineage = read.lineage(state, name)
-  const record = lineage === undefined ? undefined : read.charter(state, lineage.digest)
-  return lineage === undefined || record === undefined ? refuse('head.unknown-charter', 'lineage', 'a lineage of this broker', name) : { lineage, charter: record.charter }
-}
-
 /** The open proposal an act is about. A proposal whose `prev` is no longer the newest charter is gone. */
 function pending(rules: Rules, state: State, act: Act, verb: Act['verb']): { lineage: Lineage; charter: Charter; prev: Hash; proposal: Proposal; reviewed: Review } {
   const { lineage, charter } = newest(state, act.lineage)
@@ -177,32 +171,7 @@ function pending(rules: Rules, state: State, act: Act, verb: Act['verb']): { lin
   return { lineage, charter, prev: lineage.digest, proposal, reviewed: orRefuse(review(rules.p, charter, proposal.charter)) }
 }
 
-export interface ActAbout { readonly verb: Act['verb']; readonly lineage: Hash; readonly digest: Hash; readonly epoch: number; readonly prev: Hash | undefined; readonly subject?: string }
-
-/** Signed by a party of one of these charters, and about exactly this verb, digest, epoch and predecessor. */
-export function checkAct(rules: Rules, charters: readonly Charter[], act: Act, about: ActAbout): void {
-  for (const field of ['verb', 'lineage', 'digest', 'epoch', 'prev', 'subject'] as const) {
-    if (field === 'subject' && about.verb !== 'put') continue // its verb reads it
-    if (act[field] !== about[field]) refuse('charter.act', `act.${field}`, String(about[field]), String(act[field]), 'sign the act again for this charter')
-  }
-  const verdicts = charters.map(charter => verifyAct(rules.p, charter, act))
-  const good = verdicts.find(verdict => verdict.ok) ?? verdicts[0]
-  if (good !== undefined) orRefuse(good)
-}
-
-/** Versions of keys: assets named in `changed`, and assets under a new owner, get the next one. */
-export function versionsAfter(before: Lineage['versions'], charter: Charter, changed: readonly Name[]): Lineage['versions'] {
-  const next: Record<Name, KeyVersion> = { ...before }
-  for (const [name, { owner }] of Object.entries(charter.assets)) {
-    const old = before[name]
-    next[name] = { owner, version: old === undefined ? 1 : old.owner !== owner || changed.includes(name) ? old.version + 1 : old.version }
-  }
-  return next
-}
-
 const narrowedAssets = (reviewed: Review) => unique(reviewed.touched.filter(item => item.what === 'grant' && item.effect === 'narrow').map(item => item.name.split(' ')[0] ?? ''))
-
-export const setLineage = (lineage: Lineage): Change[] => [{ key: keys.lineage(lineage.lineage), value: lineage }]
 
 function logEnacted(lineage: Lineage, charter: Charter, reviewed: Review | undefined, acts: readonly Act[]): Effect {
   return logCharter('enacted', lineage.lineage, lineage.digest, { epoch: charter.epoch, ...(charter.prev === undefined ? {} : { prev: charter.prev }), change: reviewed?.change ?? 'founded', touched: reviewed?.lines ?? [], approvals: acts.filter(act => act.verb === 'approve') })
