@@ -22,13 +22,6 @@ export function hpkeKeyPair(p: Primitives, kem: Kem, secret: Uint8Array): HpkeKe
   return { secret, publicKey: kem === 'x25519' ? p.x25519Public(secret) : xwingPublic(p, secret) }
 }
 
-/** DeriveKeyPair for X25519 (RFC 9180 section 7.1.3) and X-Wing (draft-ietf-hpke-pq: SHAKE256 of the input). */
-export function hpkeDerive(p: Primitives, kem: Kem, ikm: Uint8Array): HpkeKeyPair {
-  if (kem === 'x-wing') return hpkeKeyPair(p, kem, p.shake256(ikm, 32))
-  const suite = kemId(kem)
-  return hpkeKeyPair(p, kem, labeledExpand(p, suite, labeledExtract(p, suite, EMPTY, 'dkp_prk', ikm), 'sk', EMPTY, 32))
-}
-
 export interface SealInput { readonly to: Uint8Array; readonly info: Uint8Array; readonly aad: Uint8Array; readonly plaintext: Uint8Array }
 export interface OpenInput { readonly secret: Uint8Array; readonly enc: Uint8Array; readonly info: Uint8Array; readonly aad: Uint8Array; readonly ciphertext: Uint8Array }
 
