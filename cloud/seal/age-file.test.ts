@@ -1,6 +1,7 @@
 // Age files as streams: the same format as core, stock tools both ways, rearranged chunks, a full disk, memory.
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -152,4 +153,37 @@ test('memory does not grow with the file', () => inFolder(folder => {
   const result = openFile(sealed, { identities: [classic.identity] }, () => { peak = Math.max(peak, process.memoryUsage.rss()) })
   assert.ok(result.ok && result.value.bytes === 96 << 20)
   assert.ok(peak - before < 48 << 20, `${Math.round((peak - before) / 1e6)} MB more`)
+}))
+
+test('a large file opens the same with a second thread, and is refused the same', () => inFolder(folder => {
+  const [input, sealed] = [join(folder, 'in'), join(folder, 'in.age')]
+  writeFileSync(input, nodeRandom(48 << 20))
+  const facts = sealFile(input, sealed, [classic.recipient])
+  assert.ok(facts.ok)
+  const expected = createHash('sha256').update(readFileSync(input)).digest('hex')
+  // A slow first piece lets the second thread come up while there is work left.
+  const open = (digest?: `sha256:${string}`) => {
+    const hash = createHash('sha256')
+    let first = true
+    const result = openFile(sealed, { identities: [classic.identity] }, pieces => {
+      for (const piece of pieces) hash.update(piece)
+      if (first) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250)
+      first = false
+    }, digest)
+    return result.ok ? hash.digest('hex') : result.refusal.code
+  }
+  assert.equal(open(), expected)
+  assert.equal(open(facts.value.digest), expected)
+  const file = readFileSync(sealed)
+  const start = parseHeader(file).length + 16
+  const at = (chunk: number) => start + chunk * (CHUNK + 16)
+  for (const chunk of [700, 708]) {
+    const altered = Buffer.from(file)
+    altered.copyWithin(at(chunk), at(chunk + 1), at(chunk + 2))
+    writeFileSync(sealed, altered)
+    assert.equal(open(), 'age.payload')
+    assert.equal(open(facts.value.digest), 'age.payload')
+    writeFileSync(sealed, file.subarray(0, at(chunk)))
+    assert.equal(open(), 'age.payload')
+  }
 }))

@@ -5,22 +5,19 @@
  * Trusts: node:crypto. What has been handed to the sink before a refusal is authentic but not whole: a caller uses it
  * only when the whole file opened.
  */
-import { createCipheriv, createDecipheriv, createHash, createSecretKey, type CipherGCM, type CipherGCMTypes, type DecipherGCM, type KeyObject } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync, writevSync } from 'node:fs'
+import { createCipheriv, createHash, createSecretKey, type CipherGCM, type Hash as Hasher } from 'node:crypto'
+import { closeSync, fstatSync, fsyncSync, openSync, renameSync, rmSync, writeSync, writevSync } from 'node:fs'
+import { isMainThread } from 'node:worker_threads'
 import type { Hash } from '@cloister/core/charter/types'
 import { attempt, refuse, type Result } from '@cloister/core/refusal'
 import { badPayload, beginFile, CHUNK, chunkNonce, openHeader, payloadKey, type Openers } from '@cloister/core/seal/age/index'
 import { HEADER_BYTES_MAX, parseHeader } from '@cloister/core/seal/age/header'
 import { nodePrimitives, nodeRandom } from '../crypto/node.ts'
+import { CIPHER, openRun, OPTIONS, readFull, readRun, release, SEALED, TOGETHER, type Payload } from './age-chunks.ts'
+import { startHelper } from './age-helper.ts'
 
-const TAG = 16
-const SEALED = CHUNK + TAG
-/** Chunks that are read and written together: few enough to stay in the processor's cache. */
-const TOGETHER = 8
-// Node's types know this cipher under its own class of names; its interface is the one of GCM.
-const CIPHER = 'chacha20-poly1305' as CipherGCMTypes
-const OPTIONS = { authTagLength: TAG }
-// The payload's key goes in as a KeyObject: a cipher made from plain bytes costs Node ten times as much to set up.
+/** Files of this many chunks are opened with a second thread; smaller ones are done before it has started. */
+const HELP_FROM_CHUNKS = 512
 
 export interface FileFacts { readonly digest: Hash; readonly bytes: number }
 
@@ -105,72 +102,50 @@ function sealInto(source: number, sink: number, recipients: readonly string[]): 
 
 function openInto(source: number, path: string, openers: Openers, sink: Sink, digest: Hash | undefined): { bytes: number } {
   const head = Buffer.alloc(HEADER_BYTES_MAX)
-  const got = readFull(source, head)
+  const got = readFull(source, head, 0)
   const header = parseHeader(head.subarray(0, got))
   const start = header.length + 16
   const key = createSecretKey(payloadKey(nodePrimitives, openHeader(nodePrimitives, openers, header), head.subarray(header.length, Math.min(start, got))))
   const hash = digest === undefined ? undefined : createHash('sha256').update(head.subarray(0, start))
-  const buffers = [Buffer.allocUnsafe(SEALED * TOGETHER), Buffer.allocUnsafe(SEALED * TOGETHER)] as const
-  let position = start
-  const fill = (into: Buffer) => {
-    const size = readFull(source, into, position)
-    position += size
-    return size
-  }
-  let [held, ahead]: [Buffer, Buffer] = [buffers[0], buffers[1]]
-  let bytes = 0
-  let counter = 0
-  for (let size = fill(held); ;) {
-    const next = size < held.length ? 0 : fill(ahead)
-    hash?.update(held.subarray(0, size))
-    const parts: Buffer[] = []
-    for (let at = 0; at < size || counter === 0; at += SEALED) {
-      const last = next === 0 && at + SEALED >= size
-      const plain = openChunk(key, counter, last, held.subarray(at, Math.min(at + SEALED, size)))
-      if (plain.length === 0 && counter > 0) badPayload(counter)
-      parts.push(plain)
-      counter++
-    }
-    bytes += writeAll(sink, parts)
-    release(parts)
-    if (next === 0) break
-    ;[held, ahead] = [ahead, held]
-    size = next
-  }
+  // The size now tells which chunk is the last; a file that changes meanwhile does not open.
+  const chunks = Math.max(1, Math.ceil((fstatSync(source).size - start) / SEALED))
+  const bytes = openRuns({ fd: source, key, start, chunks }, sink, hash)
   const found = hash === undefined ? undefined : `sha256:${hash.digest('hex')}`
   if (found !== digest) refuse('asset.digest', path, digest ?? '', found ?? '', 'bring the file that its owner sealed')
   return { bytes }
 }
 
-function openChunk(key: KeyObject, counter: number, last: boolean, chunk: Buffer): Buffer {
-  if (chunk.length < TAG) badPayload(counter)
-  const decipher: DecipherGCM = createDecipheriv(CIPHER, key, chunkNonce(counter, last), OPTIONS)
-  decipher.setAuthTag(chunk.subarray(chunk.length - TAG))
-  const plain = decipher.update(chunk.subarray(0, chunk.length - TAG))
+/** Run after run, in order. A large file gets a helper: for every other run, or for all when this thread has to hash. */
+function openRuns(payload: Payload, sink: Sink, hash: Hasher | undefined): number {
+  const runs = Math.ceil(payload.chunks / TOGETHER)
+  const step = hash === undefined ? 2 : 1
+  let helper = payload.chunks >= HELP_FROM_CHUNKS && isMainThread ? startHelper(payload, runs, step) : undefined
+  let from = runs
+  const into = Buffer.allocUnsafeSlow(TOGETHER * SEALED)
+  let bytes = 0
   try {
-    decipher.final()
-  } catch {
-    badPayload(counter)
+    for (let run = 0; run < runs; run++) {
+      if (from === runs && helper?.ready === true) {
+        from = run + step
+        helper.begin(from)
+      }
+      const theirs = helper !== undefined && run >= from && (run - from) % step === 0
+      const sealed = theirs && hash === undefined ? undefined : readRun(payload, run, into)
+      if (sealed !== undefined) hash?.update(sealed)
+      const given = theirs ? helper?.next() : undefined
+      if (theirs && given === undefined) {
+        helper?.stop()
+        helper = undefined
+      }
+      const parts = given === undefined ? openRun(payload, run, sealed ?? readRun(payload, run, into)) : given && [given]
+      if (parts === false) return badPayload(run * TOGETHER)
+      bytes += writeAll(sink, parts)
+      given === undefined ? release(parts) : helper?.free()
+    }
+    return bytes
+  } finally {
+    helper?.stop()
   }
-  return plain
-}
-
-/**
- * Give the memory of spent pieces back at once. The cipher makes a buffer for each piece; left to the garbage collector
- * they fill tens of megabytes of cold memory, and half the speed is gone. Detached, they are also read by nobody later.
- */
-function release(parts: readonly Uint8Array[]): void {
-  for (const { buffer } of parts) if (buffer instanceof ArrayBuffer && buffer.byteLength === CHUNK) buffer.transfer(0)
-}
-
-function readFull(fd: number, into: Buffer, position: number | null = null): number {
-  let filled = 0
-  while (filled < into.length) {
-    const got = readSync(fd, into, filled, into.length - filled, position === null ? null : position + filled)
-    if (got === 0) break
-    filled += got
-  }
-  return filled
 }
 
 function writeAll(fd: Sink, parts: readonly Uint8Array[]): number {

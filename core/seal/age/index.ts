@@ -13,10 +13,11 @@ import { attempt, refuse, type Result } from '../../refusal.ts'
 import { dearmor, isArmored } from './armor.ts'
 import { checkMac, formatHeader, parseHeader, type AgeHeader } from './header.ts'
 import { checkStanzas, unwrap, unwrapPassphrase, wrap } from './recipients.ts'
+import { CHUNK, chunkNonce } from './stream.ts'
 
+export { CHUNK, chunkNonce } from './stream.ts'
 export { generateIdentity, recipientOf, type IdentityKind, type IdentityPair } from './recipients.ts'
 
-export const CHUNK = 64 * 1024
 const TAG = 16
 const NONCE = 16
 
@@ -81,14 +82,6 @@ export function openHeader(p: Primitives, openers: Openers, header: AgeHeader): 
 export function payloadKey(p: Primitives, fileKey: Uint8Array, nonce: Uint8Array): Uint8Array {
   if (nonce.length !== NONCE) refuse('age.header', 'payload', `a nonce of ${NONCE} bytes`, `${nonce.length} bytes`)
   return hkdf(p, 'sha256', fileKey, nonce, utf8('payload'), 32)
-}
-
-/** STREAM: an 11-byte counter and a byte that marks the last chunk. */
-export function chunkNonce(counter: number, last: boolean): Uint8Array {
-  const nonce = new Uint8Array(12)
-  for (let [i, left] = [10, counter]; left > 0; i--, left = Math.floor(left / 256)) nonce[i] = left % 256
-  nonce[11] = last ? 1 : 0
-  return nonce
 }
 
 /** Leave because a chunk does not open: altered, cut, reordered, or not the last one where the file ends. */
