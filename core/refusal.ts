@@ -9,7 +9,7 @@
 /** Every code there is. `vectors/` holds at least one input for each, and a test asserts the bijection. */
 export const REFUSAL_CODES = [
   // bytes: strict readers
-  'bytes.truncated', 'bytes.trailing', 'bytes.too-large', 'bytes.too-deep', 'bytes.encoding', 'bytes.structure',
+  'bytes.truncated', 'bytes.trailing', 'bytes.too-large', 'bytes.too-deep', 'bytes.encoding',
   'json.syntax', 'json.duplicate-key', 'json.forbidden-key', 'json.number', 'der.non-canonical', 'der.tag',
   // crypto: signatures, certificates, HPKE
   'crypto.algorithm', 'crypto.key', 'crypto.signature', 'crypto.open',
@@ -22,7 +22,7 @@ export const REFUSAL_CODES = [
   'evidence.missing', 'evidence.kind', 'evidence.parse', 'evidence.version', 'evidence.product', 'evidence.chain', 'evidence.signature', 'evidence.signer',
   'evidence.tcb-mismatch', 'evidence.chip-id', 'evidence.reserved-bits', 'evidence.report-data', 'evidence.nonce', 'evidence.simulated',
   // appraisal
-  'appraisal.debug', 'appraisal.migration', 'appraisal.vmpl', 'appraisal.tcb', 'appraisal.firmware', 'appraisal.platform', 'appraisal.distrusted',
+  'appraisal.debug', 'appraisal.migration', 'appraisal.vmpl', 'appraisal.tcb', 'appraisal.distrusted',
   'appraisal.measurement', 'appraisal.host-data', 'appraisal.chip', 'appraisal.expired',
   // decide (charter.md section 8)
   'head.stale', 'head.unwitnessed', 'head.unknown-charter', 'charter.superseded', 'charter.revoked', 'program.unknown', 'program.mismatch',
