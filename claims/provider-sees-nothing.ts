@@ -25,9 +25,9 @@ import { GUEST_PID, type Plant, type RoomTask } from './room.ts'
 export const CLAIM = 'provider-sees-nothing'
 const CHARTER = join(import.meta.dirname, '../examples/insurance-fraud')
 const ROOM = join(import.meta.dirname, 'room.ts')
-const CLAIMS = 300
-const SWEEP_EVERY_MS = 40
-const SWEEPS_MIN = 3
+const CLAIMS = 3000
+const SWEEP_EVERY_MS = 15
+const SWEEPS_MIN = 2
 
 export interface ProviderOptions { readonly plant?: Plant }
 
