@@ -156,7 +156,7 @@ function checkProgram(p: Primitives, bundle: ReceiptBundle, charter: Charter, li
   same('receipt.evidence', 'released.evidence', evidenceDigest(p, bundle.evidence), released.predicate['evidence'])
   same('receipt.key', 'released.guest.sign', binding.sign, guest['sign'])
   same('receipt.key', 'released.guest.seal', hashOf(p, fromBase64(binding.seal)), guest['seal'])
-  same('evidence.nonce', 'released.nonce', binding.nonce, released.predicate['nonce'])
+  same('receipt.evidence', 'released.nonce', binding.nonce, released.predicate['nonce'])
   same('receipt.charter', 'binding.charter', binding.charter, released.predicate['charter'])
   const name = textAt(object(released.predicate, 'program'), 'name')
   const program = charter.programs[name] ?? refuse('program.unknown', 'released.program', Object.keys(charter.programs).join(', '), name)
@@ -215,7 +215,7 @@ function typed(part: Logged, verb: string): Receipt {
   return receipt.verb === verb ? receipt : refuse('receipt.type', verb, verb, receipt.verb)
 }
 
-function same(code: 'receipt.charter' | 'receipt.key' | 'receipt.evidence' | 'receipt.subject' | 'evidence.nonce' | 'program.mismatch', at: string, expected: Json | undefined, got: Json | undefined): void {
+function same(code: 'receipt.charter' | 'receipt.key' | 'receipt.evidence' | 'receipt.subject' | 'program.mismatch', at: string, expected: Json | undefined, got: Json | undefined): void {
   if (expected === undefined || got !== expected) refuse(code, at, String(expected), String(got))
 }
 

@@ -37,6 +37,13 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
     const used: [string, unknown][] = optional(input, 'used') === true ? [[keys.used('00'.repeat(32)), { until: NOW }]] : []
     return step(rules, stateOf(new Map([...founded(), ...used])), { kind: 'release', request, challenge, now: NOW, head: HEAD, next: 1 }).reply
   },
+  /** { lineage? }: an approval of a proposal that nobody made, in this lineage or in one that the broker does not know. */
+  'broker.approve': input => {
+    const lineage = charterDigest(p, charter())
+    const digest: Hash = `sha256:${'cd'.repeat(32)}`
+    const act = signAct(owner, { verb: 'approve', lineage: optional(input, 'lineage') === 'other' ? digest : lineage, digest, epoch: 2, prev: lineage, party: 'me' })
+    return step(rules, stateOf(new Map(founded())), { kind: 'act', act, now: NOW, head: HEAD, next: 1 }).reply
+  },
   /** { asset, version, digest }: a key that the owner deposits. The charter pins the bytes of `disk` to a…a. */
   'broker.deposit': input => {
     const lineage = charterDigest(p, charter())
