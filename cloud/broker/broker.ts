@@ -111,7 +111,7 @@ class LocalBroker implements Broker {
     const { p, store, machine, random, references, distrust, ledger, clock } = options
     this.#options = options
     this.#identity = openIdentity(p, store, machine.sealingKey(), random)
-    this.#rules = { p, references, distrust, nonceSeconds: options.nonceSeconds ?? 60 }
+    this.#rules = { p, references, distrust, nonceSeconds: options.nonceSeconds ?? 60, chains: new Map() }
     this.key = this.#identity.key
     this.seal = this.#identity.seal.publicKey
     this.journal = new Journal(p, openLedger({ p, signer: this.#identity.logSigner, ...ledger }), ledger.witnesses, store, clock)

@@ -11,6 +11,7 @@ import type { Fact } from '@cloister/core/charter/decide'
 import type { Charter, Grant, Hash, Name } from '@cloister/core/charter/types'
 import type { Primitives } from '@cloister/core/crypto/primitives'
 import type { Evidence } from '@cloister/core/evidence/claims'
+import type { ChainCache } from '@cloister/core/evidence/snp/verify'
 import type { AppraisalPolicy } from '@cloister/core/appraisal/appraise'
 import { attempt, refuse, type Result } from '@cloister/core/refusal'
 import { deposit } from './assets.ts'
@@ -26,6 +27,8 @@ export interface Rules {
   readonly distrust: AppraisalPolicy['distrust']
   /** Seconds for which a challenge is good. */
   readonly nonceSeconds: number
+  /** Certificate chains that held before; a memory of computation only, no decision depends on it. */
+  readonly chains?: ChainCache
 }
 
 /** The newest witnessed head: its size, how many witnesses cosigned it, and the time at which enough of them had. */

@@ -114,7 +114,7 @@ function checkRevoked(lineage: Lineage, request: ReleaseRequest, identity: Hash)
 
 function appraiseGuest(rules: Rules, { request, now }: ReleaseEvent, challenge: Challenge, program: Program): Appraisal {
   const { p } = rules
-  const claims = orRefuse(verifyEvidence(p, request.evidence, { now }))
+  const claims = orRefuse(verifyEvidence(p, request.evidence, { now, ...(rules.chains === undefined ? {} : { cache: rules.chains }) }))
   const bound = reportData(p, { nonce: request.nonce, seal: request.guest.seal, sign: request.guest.sign, charter: request.charter, head: challenge.root })
   return orRefuse(appraise(p, claims, { tee: program.on.tee, tcb: program.on.tcb ?? 'current', measurements: rules.references, distrust: rules.distrust, reportData: toHex(bound) }, now))
 }

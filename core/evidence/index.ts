@@ -16,13 +16,15 @@ import { attempt, refuse, type Result } from '../refusal.ts'
 import type { Claims, Evidence } from './claims.ts'
 import { simulatedRoots } from './simulated/root.ts'
 import { amdRoots } from './snp/roots.ts'
-import { verifySnp, type RootSet } from './snp/verify.ts'
+import { verifySnp, type ChainCache, type RootSet } from './snp/verify.ts'
 
 export interface VerifyOptions {
   /** The time to judge at, seconds since 1970. */
   readonly now: number
   /** Refuse evidence without the vendor's revocation list. */
   readonly requireCrl?: boolean
+  /** Chains that held before: hand in one `new Map()` and keep it to judge many reports of the same machines faster. */
+  readonly cache?: ChainCache
 }
 
 const LIMITS = { certificates: 8, crls: 4, base64: 8 * 1024 * 1024 }
@@ -42,7 +44,7 @@ export function verifyEvidence(p: Primitives, evidence: Evidence, options: Verif
     report: fromBase64(evidence.report, 'report'),
     certificates: evidence.certificates.map((one, i) => fromBase64(one, `certificates[${i}]`)),
     crls: (evidence.crls ?? []).map((one, i) => fromBase64(one, `crls[${i}]`)),
-    roots: ROOTS[evidence.kind](), now: options.now, ...(options.requireCrl === undefined ? {} : { requireCrl: options.requireCrl }),
+    roots: ROOTS[evidence.kind](), now: options.now, ...(options.requireCrl === undefined ? {} : { requireCrl: options.requireCrl }), ...(options.cache === undefined ? {} : { cache: options.cache }),
   }))
 }
 

@@ -90,3 +90,17 @@ test('appraisal refuses each failing fact under its own code', () => {
     assert.equal(result.refusal.code, code)
   }
 })
+
+test('a remembered chain is judged by its time again, and by its exact bytes', () => {
+  const cache = new Map()
+  assert.ok(verifyEvidence(p, evidence, { now, cache }).ok)
+  assert.ok(verifyEvidence(p, evidence, { now, cache }).ok)
+  assert.equal(cache.size, 1)
+  const late = verifyEvidence(p, evidence, { now: now + 20 * 365 * 86_400, cache })
+  assert.ok(!late.ok)
+  assert.equal(late.refusal.code, 'x509.expired')
+  const altered = fromBase64(evidence.certificates[0] ?? '').slice()
+  altered[altered.length - 1] = (altered[altered.length - 1] ?? 0) ^ 1
+  assert.ok(!verifyEvidence(p, { ...evidence, certificates: [toBase64(altered)] }, { now, cache }).ok)
+  assert.ok(!verifyEvidence(p, { ...evidence, kind: 'snp' }, { now, cache }).ok)
+})

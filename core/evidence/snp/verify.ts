@@ -5,7 +5,7 @@
  * Trusts: the port, and the roots of the one product line that the evidence must chain to. Which line that is, and
  * whether it is AMD's or the simulated one, is decided by the root that matched, never by what the evidence says.
  */
-import { allZero, equal } from '../../bytes/bytes.ts'
+import { allZero, equal, framed } from '../../bytes/bytes.ts'
 import { readDer, smallInteger } from '../../bytes/der.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { fromUtf8 } from '../../bytes/text.ts'
@@ -27,21 +27,46 @@ export interface SnpInput {
   readonly roots: readonly RootSet[]
   /** Refuse when the ARK's list over ASK and ASVK is not there. */
   readonly requireCrl?: boolean
+  /** Chains that held before. The caller owns it; without one every chain is verified anew. */
+  readonly cache?: ChainCache
 }
+
+/**
+ * Verified chains by the digest of the exact bytes of every certificate and list. A hit still has its time checked
+ * against the whole window of the chain and its lists, so that nothing outlives its expiry (attacks.md row 26).
+ */
+export type ChainCache = Map<string, KnownChain>
+interface KnownChain { readonly leaf: Certificate; readonly chain: Chain; readonly roots: RootSet }
+const CACHE_MAX = 4096
 
 /** The claims of a report in which everything holds. Leaves with `evidence.*`, `bytes.*` or `x509.*`. */
 export function verifySnp(p: Primitives, input: SnpInput): Claims {
   const report = parseReport(input.report)
-  const [leafDer, ...others] = input.certificates
-  if (leafDer === undefined) return refuse('evidence.missing', 'certificates', 'the VCEK or VLEK that signed the report', 'none', 'fetch it from the key distribution service and add it to the evidence')
-  const leaf = orRefuse(parseCertificate(leafDer, 'vek'))
-  const { chain, roots } = findChain(p, input, leaf, others)
+  const { leaf, chain, roots } = knownChain(p, input)
   checkSignature(p, report, leaf)
   checkSigner(report, leaf, chain)
   checkProduct(report, leaf, roots.product)
   checkChip(report, leaf)
   const tcb = checkTcb(report, leaf, roots.product)
   return claimsOf(p, report, roots, chain, tcb)
+}
+
+function knownChain(p: Primitives, input: SnpInput): KnownChain {
+  const [leafDer, ...others] = input.certificates
+  if (leafDer === undefined) return refuse('evidence.missing', 'certificates', 'the VCEK or VLEK that signed the report', 'none', 'fetch it from the key distribution service and add it to the evidence')
+  const find = (): KnownChain => {
+    const leaf = orRefuse(parseCertificate(leafDer, 'vek'))
+    return { leaf, ...findChain(p, input, leaf, others) }
+  }
+  if (input.cache === undefined) return find()
+  const roots = input.roots.map(set => set.ark.der)
+  const name = toHex(p.hash('sha256', framed(`chain ${input.requireCrl === true}`, framed('certificates', ...input.certificates), framed('crls', ...input.crls), framed('roots', ...roots))))
+  const known = input.cache.get(name)
+  if (known !== undefined && input.now >= known.chain.notBefore && input.now <= known.chain.notAfter) return known
+  const found = find()
+  if (input.cache.size >= CACHE_MAX) input.cache.clear()
+  input.cache.set(name, found)
+  return found
 }
 
 /** The extensions that a VEK certificate carries (AMD 57230 table 8). */
