@@ -1,6 +1,7 @@
 // The whole road by the command line, as a user walks it: generate, run, verify; then everything that must be refused.
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -127,6 +128,47 @@ test('init, plan and run: a new room with keys of its own', async () => {
   const why = await cloister('why', room, '--asset', 'a-claims')
   assert.equal(why.json['at'], 'grants[0]')
   assert.equal(codeOf(await cloister('why', room, '--asset', 'nothing')), 'grant.none')
+})
+
+test('a cloud that stays: founded, put, run, narrowed by one party alone, widened only after notice, revoked', async () => {
+  const room = join(folder, 'life')
+  mkdirSync(room)
+  assert.equal((await cloister('init', 'clean-room', '--folder', room)).status, 0)
+  const up = spawn(process.execPath, ['--conditions=source', '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'cloud/cli/main.ts'), 'up', '--folder', join(room, 'state'), '--port', '0', '--json'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  try {
+    const [line] = (await once(up.stdout, 'data')) as [Buffer]
+    const { url } = JSON.parse(line.toString('utf8')) as { url: string } // what `up --json` prints
+    const at = ['--cloud', url]
+    assert.equal((await cloister('approve', room, '--party', 'alpha', ...at)).status, 0)
+    const put = await cloister('put', files['alpha'] ?? '', '--asset', 'a-claims', '--charter', room, '--out', join(room, 'a.age'), ...at)
+    assert.equal(put.status, 0, put.stderr)
+    const got = await cloister('get', join(room, 'a.age'), '--identity', join(room, 'keys/alpha.seal'), '--out', join(room, 'back.csv'))
+    assert.equal(got.status, 0, got.stderr)
+    assert.equal(readFileSync(join(room, 'back.csv'), 'utf8'), readFileSync(files['alpha'] ?? '', 'utf8'))
+    const data = dataOf({ alpha: join(room, 'a.age'), bravo: files['bravo'] ?? '', carol: files['carol'] ?? '' })
+    const first = await cloister('run', room, ...data, '--out', join(room, 'out'), ...at)
+    assert.equal(first.status, 0, first.stderr)
+
+    const { digest } = (await cloister('plan', room)).json as { digest: string } // documented
+    const text = readFileSync(join(room, 'charter.yaml'), 'utf8').replace('epoch: 1', `epoch: 2\nprev: ${digest}`)
+    const [narrow, wide] = [join(room, 'narrow.yaml'), join(room, 'wide.yaml')]
+    writeFileSync(narrow, text.replace('uses: 20', 'uses: 10'))
+    writeFileSync(wide, text.replace('atLeast: 10', 'atLeast: 5'))
+    assert.equal((await cloister('plan', narrow, '--against', room)).status, 0)
+    assert.equal((await cloister('propose', wide, '--party', 'bravo', ...at)).status, 0)
+    for (const party of ['alpha', 'bravo', 'carol']) assert.equal((await cloister('approve', wide, '--party', party, ...at)).status, 0)
+    assert.equal(codeOf(await cloister('enact', wide, '--party', 'bravo', ...at)), 'charter.notice')
+    assert.equal((await cloister('propose', narrow, '--party', 'alpha', ...at)).status, 0)
+    for (const party of ['alpha', 'bravo', 'carol']) assert.equal((await cloister('approve', narrow, '--party', party, ...at)).status, 0)
+    const enacted = await cloister('enact', narrow, '--party', 'alpha', ...at)
+    assert.equal(enacted.status, 0, enacted.stderr)
+    assert.equal(codeOf(await cloister('run', room, ...data, '--out', join(room, 'no'), ...at)), 'charter.superseded')
+    assert.equal((await cloister('revoke', narrow, '--party', 'alpha', '--subject', 'asset a-claims', ...at)).status, 0)
+    assert.notEqual((await cloister('run', narrow, ...data, '--out', join(room, 'no'), ...at)).status, 0)
+  } finally {
+    up.kill('SIGTERM')
+    await once(up, 'exit')
+  }
 })
 
 test('the template\'s queries are the reviewed ones of the example', () => {

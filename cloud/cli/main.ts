@@ -33,8 +33,8 @@ function program(screen: Screen): Command {
   add('up', 'start a local cloud on simulated silicon').option('--folder <dir>', 'its state', '.cloister').option('--port <n>', 'port on loopback', '7800').action((options: { folder: string; port: string }) =>
     conclude(screen, async () => (await import('./up.ts')).up(screen, options.folder, Number(options.port))))
   add('run <charter>', 'run the program of a charter: place, attest, release, run, receipt').option('--data <asset=path>', 'data of an asset (again for each)', collect, [])
-    .option('--program <name>', 'which program (default: the only one)').option('--out <dir>', 'where results and receipts go', 'cloister-run').option('--threads <n>', 'threads of the engine').addOption(cloud)
-    .action((charter: string, options: { data: string[]; program?: string; out: string; threads?: string; cloud?: string }) => conclude(screen, async () => (await import('./run.ts')).runCommand(screen, charter, options)))
+    .option('--program <name>', 'which program (default: the only one)').option('--out <dir>', 'where results and receipts go', 'cloister-run').option('--threads <n>', 'threads of the engine').addOption(cloud).addOption(lineage)
+    .action((charter: string, options: { data: string[]; program?: string; out: string; threads?: string; cloud?: string; lineage?: string }) => conclude(screen, async () => (await import('./run.ts')).runCommand(screen, charter, options)))
   add('verify <file>', 'judge a receipt, evidence, proof or charter, offline').option('--policy <file>', 'whose word counts for the log').option('--output <file>', 'a sealed result that must be in the receipt (again for each)', collect, [])
     .option('--at <time>', 'judge evidence at this time (RFC 3339)').option('--report-data <hex>', 'what evidence must be bound to')
     .action((file: string, options: { policy?: string; output: string[]; at?: string; reportData?: string }) => conclude(screen, async () => (await import('./verify.ts')).verifyCommand(screen, file, options, false)))

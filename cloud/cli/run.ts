@@ -1,14 +1,18 @@
 /** `cloister run`: the whole road for a charter's folder, in an ephemeral local cloud unless one is named. */
 import { join } from 'node:path'
+import { fromHex } from '@cloister/core/bytes/hex'
+import type { Hash } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import { refuse } from '@cloister/core/refusal'
+import { openSimulatedChip } from '../guest/attesters/simulated.ts'
+import { measureGuest } from '../provider/measure.ts'
 import { run, type RunResult } from '../sdk/run.ts'
 import { existsSync } from 'node:fs'
 import { findCode, openFolder, partyIdentity, partySigner, type CharterFolder } from './folder.ts'
 import { openLocalCloud } from './local-cloud.ts'
 import type { Screen } from './screen.ts'
 
-export interface RunOptions { readonly data: readonly string[]; readonly program?: string; readonly out: string; readonly threads?: string; readonly cloud?: string }
+export interface RunOptions { readonly data: readonly string[]; readonly program?: string; readonly out: string; readonly threads?: string; readonly cloud?: string; readonly lineage?: string }
 
 export async function runCommand(screen: Screen, path: string, options: RunOptions): Promise<void> {
   const started = performance.now()
@@ -16,19 +20,27 @@ export async function runCommand(screen: Screen, path: string, options: RunOptio
   const from = openFolder(path)
   const program = programName(from, options.program)
   const code = findCode(from, program)
-  if (options.cloud !== undefined) refuse('cli.unsupported', '--cloud', 'an ephemeral local cloud', options.cloud, 'leave --cloud out: a run in a cloud that is already up comes with the network')
-  screen.step('start a local cloud (simulated)')
-  const cloud = await openLocalCloud()
+  screen.step(options.cloud === undefined ? 'start a local cloud (simulated)' : `reach ${options.cloud}`)
+  const cloud = options.cloud === undefined ? await openLocalCloud() : await reachCloud(screen, options.cloud)
   try {
     const done = await run({
       charter: from.charter, program, code: code.bytes, data: dataOf(options.data), signers: signersOf(from), identities: identitiesOf(from), cloud, folder: options.out,
-      step: text => screen.step(text), ...(options.threads === undefined ? {} : { threads: Number(options.threads) }),
+      step: text => screen.step(text), ...(options.lineage === undefined ? {} : { lineage: lineageText(options.lineage) }), ...(options.threads === undefined ? {} : { threads: Number(options.threads) }),
     })
     screen.close()
     show(screen, from, done, Math.round(performance.now() - started), options.out)
   } finally {
     await cloud.close()
   }
+}
+
+/** A cloud that is up somewhere, with a simulated machine here. Its log's keys are its own word: a verifier pins them. */
+async function reachCloud(screen: Screen, url: string) {
+  const chip = openSimulatedChip(Math.floor(Date.now() / 1000))
+  const measurement = fromHex(measureGuest())
+  const policy = await (await fetch(new URL('/v1/log/policy', url), { signal: AbortSignal.timeout(10_000), redirect: 'error' }).catch(() => refuse('provider.host', url, 'a cloud that answers', 'none', 'cloister up'))).text()
+  screen.warn(`the keys of the log come from ${url} itself: pin them (log.policy) before you rely on receipts`)
+  return { url, policy, machine: (hostData: string) => ({ report: (data: Uint8Array) => chip.report({ measurement, hostData: fromHex(hostData) }, data) }), close: () => Promise.resolve() }
 }
 
 function show(screen: Screen, from: CharterFolder, done: RunResult, total: number, folder: string): void {
@@ -65,6 +77,10 @@ export function programName(from: CharterFolder, named: string | undefined): str
   const [only] = names
   if (named !== undefined) return named
   return names.length === 1 && only !== undefined ? only : refuse('cli.usage', '--program', names.join(' or '), 'nothing')
+}
+
+function lineageText(text: string): Hash {
+  return /^sha256:[0-9a-f]{64}$/.test(text) ? (text as Hash) : refuse('cli.usage', '--lineage', 'sha256:<hex>', text) // the pattern is the type
 }
 
 function dataOf(pairs: readonly string[]): Map<string, string> {

@@ -24,6 +24,8 @@ import { connectBroker, type BrokerClient } from './client.ts'
 export interface RunRequest {
   readonly charter: Charter
   readonly program: string
+  /** Digest of epoch 1; needed from epoch 3 on. */
+  readonly lineage?: Hash
   readonly code: Uint8Array
   /** Asset name → file: plain data (sealed here, for its owner) or an age file that its owner has put before. */
   readonly data: ReadonlyMap<string, string>
@@ -74,14 +76,21 @@ export async function run(request: RunRequest): Promise<RunResult> {
   return { ...openOutputs(request, outcome), receipts: [receipt], verdict, fence }
 }
 
-/** The lineage of the charter at hand: founded now when it is new and its parties' keys are here, else as it stands. */
+/**
+ * The lineage of the charter at hand. A new one is founded when the keys of all its parties are here; one that stands must
+ * be the newest of its lineage.
+ */
 async function stand(client: BrokerClient, request: RunRequest): Promise<Hash> {
-  const digest = charterDigest(p, request.charter)
-  if (request.charter.epoch === 1) {
-    await foundCharter(client, request.charter, request.signers)
+  const { charter, signers } = request
+  const digest = charterDigest(p, charter)
+  const lineage = request.lineage ?? (charter.epoch === 1 ? digest : charter.epoch === 2 && charter.prev !== undefined ? charter.prev : refuse('cli.usage', '--lineage', 'the digest of epoch 1', 'nothing'))
+  if (charter.epoch === 1 && Object.keys(charter.parties).every(party => signers.has(party))) {
+    await foundCharter(client, charter, signers)
     return digest
   }
-  return refuse('cli.unsupported', 'charter.epoch', 'a charter at epoch 1, or --lineage', String(request.charter.epoch))
+  const newest = await newestCharter(client, lineage)
+  if (newest.digest !== digest) refuse('charter.superseded', 'charter', `${newest.digest} (epoch ${newest.charter.epoch})`, digest, 'run the newest charter')
+  return lineage
 }
 
 interface SealedInput { readonly asset: string; readonly path: string }
