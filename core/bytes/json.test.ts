@@ -71,7 +71,7 @@ test('Unicode: no lone surrogate, no invalid UTF-8, no mark', () => {
 })
 
 test('JCS: the examples of RFC 8785 (sections 3.2.2, 3.2.3 and appendix B)', () => {
-  const sample = { numbers: [333333333.33333329, 1e30, 4.5, 2e-3, 0.000000000000000000000000001], string: '\u20ac$\u000f\nA\'\u0042\u0022\u005c\\"/', literals: [null, true, false] }
+  const sample = { numbers: [Number('333333333.33333329'), 1e30, 4.5, 2e-3, 0.000000000000000000000000001], string: '\u20ac$\u000f\nA\'\u0042\u0022\u005c\\"/', literals: [null, true, false] }
   assert.equal(jcs(sample), '{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}')
   const sorted = jcs({ '\u20ac': 'Euro Sign', '\r': 'Carriage Return', '\ufb33': 'Hebrew Letter Dalet With Dagesh', '1': 'One', '\u0080': 'Control\u007f', '\ud83d\ude00': 'Emoji: Grinning Face', '\u00f6': 'Latin Small Letter O With Diaeresis' })
   assert.deepEqual([...sorted.matchAll(/:"([A-Z][a-z]+)/g)].map(match => match[1]), ['Carriage', 'One', 'Control', 'Latin', 'Euro', 'Emoji', 'Hebrew'])
