@@ -6,7 +6,7 @@ import { signers, type Act } from '@cloister/core/charter/acts'
 import type { Hash, Name } from '@cloister/core/charter/types'
 import { refuse } from '@cloister/core/refusal'
 import { checkAct, newest, setLineage, versionsAfter } from './lineage.ts'
-import type { DepositRequest, Event, Outcome, Rules } from './machine.ts'
+import type { DepositRequest, Event, Outcome, Rules } from './events.ts'
 import { keys, read, type Deposit, type State } from './state.ts'
 
 /**

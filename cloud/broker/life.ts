@@ -9,7 +9,7 @@ import type { Charter, Hash, Name } from '@cloister/core/charter/types'
 import { orRefuse, refuse } from '@cloister/core/refusal'
 import { rotate } from './assets.ts'
 import { checkAct, newest, setLineage, versionsAfter } from './lineage.ts'
-import type { Effect, Event, Outcome, Rules } from './machine.ts'
+import type { Effect, Event, Outcome, Rules } from './events.ts'
 import { keys, read, type Change, type Lineage, type Proposal, type State } from './state.ts'
 
 /** Epoch 1: with the approval of every party it is in force at once. Founding again what stands already changes nothing. */

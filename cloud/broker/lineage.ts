@@ -5,7 +5,7 @@
 import { verifyAct, type Act } from '@cloister/core/charter/acts'
 import type { Charter, Hash, Name } from '@cloister/core/charter/types'
 import { orRefuse, refuse } from '@cloister/core/refusal'
-import type { Rules } from './machine.ts'
+import type { Rules } from './events.ts'
 import { keys, read, type Change, type KeyVersion, type Lineage, type State } from './state.ts'
 
 /** The newest charter of a lineage. Leaves with `head.unknown-charter`. */

@@ -13,7 +13,7 @@ import type { Charter, Grant, Hash, Program } from '@cloister/core/charter/types
 import { evidenceDigest, verifyEvidence } from '@cloister/core/evidence/index'
 import { orRefuse, refuse } from '@cloister/core/refusal'
 import { reportData } from '@cloister/core/seal/binding'
-import type { Challenge, Event, GuestReceipt, HeadView, Outcome, ReleaseRequest, Rules, Subject } from './machine.ts'
+import type { Challenge, Event, GuestReceipt, HeadView, Outcome, ReleaseRequest, Rules, Subject } from './events.ts'
 import { after, keys, read, type Change, type Deposit, type Lineage, type State } from './state.ts'
 
 type ReleaseEvent = Extract<Event, { kind: 'release' | 'why' }>

@@ -12,7 +12,7 @@ import type { Charter, Grant, Hash } from '@cloister/core/charter/types'
 import { parseKey } from '@cloister/core/crypto/keys'
 import { parseEvidence } from '@cloister/core/evidence/index'
 import { orRefuse, refuse } from '@cloister/core/refusal'
-import type { ReleaseRequest } from './machine.ts'
+import type { ReleaseRequest } from './events.ts'
 
 /** Every limit on what comes in. */
 export const LIMITS = { bodyBytes: 1 << 20, depth: 16, entries: 20_000, assets: 64, facts: 64, acts: 256, receiptBytes: 60_000, identityBytes: 8_192 } as const
