@@ -61,10 +61,11 @@ export async function room(task: RoomTask): Promise<void> {
     const program = from.charter.programs[PROGRAM]
     if (program === undefined) throw new Error(`no program ${PROGRAM}`)
     const machine = cloud.machine(programIdentity(p, lineage, PROGRAM, program).slice('sha256:'.length))
-    const launch = { charter: lineage, lineage, program: PROGRAM, code: code.bytes.toString('base64'), inputs: task.assets.map(({ asset }) => ({ asset, path: join(out, `${asset}.age`) })), threads: 1, memoryBytesMax: 1 << 30 }
+    const launch = { charter: lineage, lineage, program: PROGRAM, code: code.bytes.toString('base64'), threads: 1, memoryBytesMax: 1 << 30 }
     record({ launch })
     let leak: Promise<void> | undefined
     const launched = orRefuse(await launchProcess({
+      inputs: task.assets.map(({ asset }) => ({ asset, path: join(out, `${asset}.age`) })),
       launch, timeoutMs: 120_000, relay: (path, body) => client.post(`/v1/${path}`, body),
       machine: { report: data => { const evidence = machine.report(data); record({ report: Buffer.from(data).toString('hex'), evidence }); return evidence } },
       onProgress: (step, ms) => record({ progress: step, ms }),

@@ -22,7 +22,7 @@ export function parseLaunch(text: string): Launch {
     code,
     inputs: inputs.map((input, i) => {
       const entry = record(input, `launch.inputs[${i}]`)
-      return { asset: string(entry, 'asset'), path: string(entry, 'path') }
+      return { asset: string(entry, 'asset'), fd: integer(entry, 'fd', 3, 3 + INPUTS_MAX) }
     }),
     threads: integer(launch, 'threads', 1, 256),
     memoryBytesMax: integer(launch, 'memoryBytesMax', 2 ** 26, 2 ** 42),

@@ -64,7 +64,7 @@ async function session(launch: Launch, line: Line): Promise<Outcome> {
   const released = await release(line, { launch, charter, grants, keys, binding, evidence, broker: hello.key })
 
   line.progress('run')
-  const inputs = launch.inputs.map(({ asset, path }) => ({ path, key: keyOf(released.keys, asset), asset, about: charter.assets[asset] ?? refuse('asset.unknown', asset, 'an asset of the charter', 'none') }))
+  const inputs = launch.inputs.map(({ asset, fd }) => ({ fd, key: keyOf(released.keys, asset), asset, about: charter.assets[asset] ?? refuse('asset.unknown', asset, 'an asset of the charter', 'none') }))
   const result = orRefuse(await runProgram({ launch, program, code, grants, inputs }))
 
   line.progress('seal')

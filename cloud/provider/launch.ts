@@ -5,11 +5,12 @@
  * Trusted with nothing: what passes here is public or sealed. It can stop a run; it cannot read or change one unseen.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { fromHex } from '@cloister/core/bytes/hex'
 import type { Evidence } from '@cloister/core/evidence/claims'
-import { attempt, refusalOf, type Refusal, type Result } from '@cloister/core/refusal'
+import { attempt, refusalOf, refuse, type Refusal, type Result } from '@cloister/core/refusal'
 import { findFence, type Fence } from './isolation.ts'
 import { cloudFolder, coreFolder } from './measure.ts'
 import { LINES_MAX, lineSplitter, type Answer, type Ask, type FromGuest, type Launch, type Outcome } from './wire.ts'
@@ -20,7 +21,9 @@ export interface Machine { report(reportData: Uint8Array): Evidence }
 export type Relay = (path: 'hello' | 'release' | 'receipt', body: unknown) => Promise<{ status: number; body: unknown }>
 
 export interface LaunchOptions {
-  readonly launch: Launch
+  readonly launch: Omit<Launch, 'inputs'>
+  /** Sealed files by asset. They are opened here and handed over open, so that the guest needs no right to any path. */
+  readonly inputs: readonly { readonly asset: string; readonly path: string }[]
   readonly machine: Machine
   readonly relay: Relay
   /** Milliseconds after which the guest is ended. */
@@ -35,8 +38,11 @@ export interface Launched { readonly outcome: Outcome; readonly fence: readonly 
 /** Run one guest to its end. Refusals of broker, engine and guest come back as they were given. */
 export async function launchProcess(options: LaunchOptions): Promise<Result<Launched>> {
   const entry = join(cloudFolder, 'guest', import.meta.url.endsWith('.ts') ? 'main.ts' : 'main.js')
-  const fence = findFence(process.execPath, [entry, ...options.launch.inputs.map(input => input.path)])
-  const child = startGuest(fence, entry, options.launch)
+  const opened = attempt(() => options.inputs.map(({ path }) => openInput(path)))
+  if (!opened.ok) return opened
+  const fence = findFence(process.execPath, [entry])
+  const child = startGuest(fence, entry, opened.value)
+  opened.value.forEach(closeSync)
   if (child.pid !== undefined) options.onStart?.(child.pid, fence)
   return new Promise(resolve => converse(child, options, result => {
     child.kill('SIGKILL')
@@ -44,16 +50,24 @@ export async function launchProcess(options: LaunchOptions): Promise<Result<Laun
   }))
 }
 
-/** No inherited environment, no arguments beyond flags and the entry file, no inherited descriptors beyond the line. */
-function startGuest(fence: Fence, entry: string, launch: Launch): ChildProcessByStdio<Writable, Readable, null> {
-  const readable = [cloudFolder, coreFolder, join(dirname(coreFolder), 'node_modules'), ...moduleFolders(cloudFolder), ...launch.inputs.map(input => input.path)]
+/** No inherited environment, no arguments beyond flags and the entry file, no descriptors beyond the line and the inputs (from 3 on). */
+function startGuest(fence: Fence, entry: string, inputs: readonly number[]): ChildProcessByStdio<Writable, Readable, null> {
+  const readable = [cloudFolder, coreFolder, join(dirname(coreFolder), 'node_modules'), ...moduleFolders(cloudFolder)]
   const flags = [
-    '--conditions=source', '--disable-warning=ExperimentalWarning', '--disable-warning=SecurityWarning', '--disallow-code-generation-from-strings', '--no-addons=false',
+    '--conditions=source', '--disable-warning=ExperimentalWarning', '--disable-warning=SecurityWarning', '--disallow-code-generation-from-strings',
     '--permission', '--allow-addons', '--allow-worker', '--allow-fs-write=/dev/shm/*', '--allow-fs-read=/dev/shm/*', '--allow-fs-read=/proc/self/*',
     ...readable.map(path => `--allow-fs-read=${path}`),
-  ].filter(flag => flag !== '--no-addons=false')
+  ]
   const [command, ...rest] = [...fence.prefix, process.execPath, ...flags, entry]
-  return spawn(command ?? process.execPath, rest, { env: {}, stdio: ['pipe', 'pipe', process.env['CLOISTER_GUEST_STDERR'] === undefined ? 'ignore' : 'inherit'] }) as ChildProcessByStdio<Writable, Readable, null> // the stdio list above fixes the shape
+  return spawn(command ?? process.execPath, rest, { env: {}, stdio: ['pipe', 'pipe', process.env['CLOISTER_GUEST_STDERR'] === undefined ? 'ignore' : 'inherit', ...inputs] }) as ChildProcessByStdio<Writable, Readable, null> // the stdio list above fixes the shape
+}
+
+function openInput(path: string): number {
+  try {
+    return openSync(path, 'r')
+  } catch {
+    return refuse('cli.file', path, 'a sealed file that can be read', 'none')
+  }
 }
 
 /** Every node_modules folder from here upwards: where the guest's pinned dependencies may stand. */
@@ -87,7 +101,8 @@ function converse(child: ChildProcessByStdio<Writable, Readable, null>, options:
   child.on('error', error => fail(refusalOf('provider.host', 'launch', 'a guest process', error.message)))
   child.on('exit', (code, signal) => fail(refusalOf('guest.failed', 'guest', 'an outcome', `the guest ended early (${signal ?? `status ${code}`})`)))
   child.stdin.on('error', () => undefined) // an ended guest is told by 'exit'
-  child.stdin.write(`${JSON.stringify({ launch: options.launch })}\n`)
+  const launch: Launch = { ...options.launch, inputs: options.inputs.map(({ asset }, i) => ({ asset, fd: 3 + i })) }
+  child.stdin.write(`${JSON.stringify({ launch })}\n`)
 }
 
 async function serve(ask: Ask, options: LaunchOptions): Promise<Answer> {

@@ -14,7 +14,7 @@ export interface Launch {
   readonly lineage: Hash
   readonly program: string // name in the charter
   readonly code: string // base64 of the program's bytes
-  readonly inputs: readonly { readonly asset: string; readonly path: string }[] // sealed files, readable by the guest
+  readonly inputs: readonly { readonly asset: string; readonly fd: number }[] // sealed files, open for reading in the guest
   readonly threads: number
   readonly memoryBytesMax: number
 }

@@ -138,9 +138,9 @@ async function launch(client: BrokerClient, request: RunRequest, lineage: Hash, 
   const program = request.charter.programs[request.program] ?? refuse('program.unknown', `programs.${request.program}`, Object.keys(request.charter.programs).join(', '), request.program)
   const machine = request.cloud.machine(measuredIdentity(lineage, request.program, program, request.code))
   const launched = await launchProcess({
-    machine, relay: (path, body) => client.post(`/v1/${path}`, body), timeoutMs: request.timeoutMs ?? 600_000,
+    machine, inputs, relay: (path, body) => client.post(`/v1/${path}`, body), timeoutMs: request.timeoutMs ?? 600_000,
     launch: {
-      charter: charterDigest(p, request.charter), lineage, program: request.program, code: Buffer.from(request.code).toString('base64'), inputs,
+      charter: charterDigest(p, request.charter), lineage, program: request.program, code: Buffer.from(request.code).toString('base64'),
       threads: request.threads ?? cpus().length, memoryBytesMax: request.memoryBytesMax ?? Math.floor(totalmem() / 2),
     },
     ...(request.onStart === undefined ? {} : { onStart: (pid: number, fence: { readonly holds: readonly string[] }) => request.onStart?.(pid, fence.holds) }),

@@ -54,18 +54,19 @@ export function sealFile(input: string, output: string, recipients: readonly str
 export type Sink = number | ((pieces: readonly Uint8Array[]) => void)
 
 /**
- * Decrypt a file into a sink. Refuses `age.*`; with `digest`, also when the sealed file is not the expected one
- * (`asset.digest`), which is known only at the end.
+ * Decrypt a file, by path or open descriptor (which stays open), into a sink. Refuses `age.*`; with `digest`, also when
+ * the sealed file is not the expected one (`asset.digest`), which is known only at the end.
  */
-export function openFile(path: string, openers: Openers, sink: Sink, digest?: Hash): Result<{ bytes: number }> {
+export function openFile(from: string | number, openers: Openers, sink: Sink, digest?: Hash): Result<{ bytes: number }> {
   return attempt(() => {
-    const source = opened(path, 'r')
+    const path = String(from)
+    const source = typeof from === 'number' ? from : opened(from, 'r')
     try {
       return openInto(source, path, openers, sink, digest)
     } catch (error) {
       return asRefusal(error, path)
     } finally {
-      closeSync(source)
+      if (typeof from === 'string') closeSync(source)
     }
   })
 }

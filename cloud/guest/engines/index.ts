@@ -15,7 +15,7 @@ import type { Launch } from '../../provider/wire.ts'
 import type { PlainOutput } from '../outputs.ts'
 import { runSql, type SqlInput } from './sql/index.ts'
 
-export interface ProgramInput { readonly asset: string; readonly path: string; readonly key: ReleasedKey; readonly about: Asset }
+export interface ProgramInput { readonly asset: string; readonly fd: number; readonly key: ReleasedKey; readonly about: Asset }
 export interface ProgramRun { readonly launch: Launch; readonly program: Program; readonly code: Uint8Array; readonly grants: readonly Grant[]; readonly inputs: readonly ProgramInput[] }
 export interface ProgramResult {
   readonly outputs: readonly PlainOutput[]
@@ -40,7 +40,7 @@ export async function runProgram(run: ProgramRun): Promise<Result<ProgramResult>
 function sqlInput(input: ProgramInput): SqlInput {
   return {
     asset: input.asset, owner: input.about.owner, ...(input.about.person === undefined ? {} : { person: input.about.person }),
-    open: sink => openFile(input.path, { identities: [input.key.identity] }, sink, input.key.digest),
+    open: sink => openFile(input.fd, { identities: [input.key.identity] }, sink, input.key.digest),
   }
 }
 
