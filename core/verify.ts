@@ -14,7 +14,7 @@ import { utf8 } from './bytes/text.ts'
 import { jcs } from './bytes/jcs.ts'
 import { founded, parseAct } from './charter/acts.ts'
 import { charterDigest, hashOf, programIdentity } from './charter/canonical.ts'
-import { charterOf } from './charter/parse.ts'
+import { charterOf, own } from './charter/parse.ts'
 import type { Charter, Hash } from './charter/types.ts'
 import type { Primitives } from './crypto/primitives.ts'
 import type { Claims, Evidence } from './evidence/claims.ts'
@@ -159,7 +159,7 @@ function checkProgram(p: Primitives, bundle: ReceiptBundle, charter: Charter, li
   same('receipt.evidence', 'released.nonce', binding.nonce, released.predicate['nonce'])
   same('receipt.charter', 'binding.charter', binding.charter, released.predicate['charter'])
   const name = textAt(object(released.predicate, 'program'), 'name')
-  const program = charter.programs[name] ?? refuse('program.unknown', 'released.program', Object.keys(charter.programs).join(', '), name)
+  const program = own(charter.programs, name) ?? refuse('program.unknown', 'released.program', Object.keys(charter.programs).join(', '), name)
   same('program.mismatch', 'claims.hostData', programIdentity(p, lineage, name, program).slice('sha256:'.length), claims.hostData)
   if (!program.on.tee.includes(claims.tee)) refuse('place.tee', `programs.${name}.on.tee`, program.on.tee.join(', '), claims.tee)
   if (claims.debug) refuse('appraisal.debug', 'claims.debug', 'false', 'true')

@@ -3,6 +3,7 @@
  * ciphertext only.
  */
 import { signers, type Act } from '@cloister/core/charter/acts'
+import { own } from '@cloister/core/charter/parse'
 import type { Hash, Name } from '@cloister/core/charter/types'
 import { refuse } from '@cloister/core/refusal'
 import { checkAct, newest, setLineage, versionsAfter } from './lineage.ts'
@@ -22,7 +23,7 @@ export function deposit(rules: Rules, state: State, event: Event & { readonly re
   const { request, now, next } = event
   const { asset, version, digest, acts } = request
   const { lineage, charter } = newest(state, request.lineage)
-  const named = charter.assets[asset] ?? refuse('asset.unknown', `assets.${asset}`, Object.keys(charter.assets).join(', '), asset)
+  const named = own(charter.assets, asset) ?? refuse('asset.unknown', `assets.${asset}`, Object.keys(charter.assets).join(', '), asset)
   for (const act of acts) {
     if (act.party !== named.owner) refuse('charter.act', 'act.party', named.owner, act.party)
     checkAct(rules, [charter], act, { verb: 'put', lineage: lineage.lineage, digest: lineage.digest, epoch: lineage.epoch, prev: charter.prev, subject: depositSubject(request) })
@@ -51,7 +52,7 @@ export function rotate(rules: Rules, state: State, { act, next }: Event & { read
   const { lineage, charter } = newest(state, act.lineage)
   checkAct(rules, [charter], act, { verb: 'rotate', lineage: lineage.lineage, digest: lineage.digest, epoch: lineage.epoch, prev: charter.prev })
   const [asset = '', from = ''] = (act.subject ?? '').split('@')
-  const named = charter.assets[asset] ?? refuse('asset.unknown', 'act.subject', Object.keys(charter.assets).join(', '), asset)
+  const named = own(charter.assets, asset) ?? refuse('asset.unknown', 'act.subject', Object.keys(charter.assets).join(', '), asset)
   if (act.party !== named.owner) refuse('charter.act', 'act.party', named.owner, act.party)
   const current = lineage.versions[asset]?.version ?? 1
   if (from !== String(current)) refuse('charter.act', 'act.subject', `${asset}@${current}, the version to end`, act.subject ?? 'nothing')

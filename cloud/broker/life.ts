@@ -4,6 +4,7 @@
  */
 import { actsSatisfy, founded, signers, type Act } from '@cloister/core/charter/acts'
 import { charterDigest, programIdentity } from '@cloister/core/charter/canonical'
+import { own } from '@cloister/core/charter/parse'
 import { review, type Review } from '@cloister/core/charter/review'
 import type { Charter, Hash, Name } from '@cloister/core/charter/types'
 import { orRefuse, refuse } from '@cloister/core/refusal'
@@ -138,17 +139,17 @@ function mayRevoke(lineage: Lineage, charter: Charter, subject: string | undefin
   if (subject !== undefined && program === undefined) {
     const asset = assetOf(subject)
     const { owner, version } = lineage.versions[asset] ?? { owner: '', version: 0 }
-    if (charter.assets[asset] === undefined) refuse('asset.unknown', 'act.subject', Object.keys(charter.assets).join(', '), asset)
+    if (own(charter.assets, asset) === undefined) refuse('asset.unknown', 'act.subject', Object.keys(charter.assets).join(', '), asset)
     if (subject !== `${asset}@${version}`) refuse('charter.act', 'act.subject', `${asset}@${version}`, subject, 'sign the act for the key in use')
     return agreed.includes(owner)
   }
-  if (program !== undefined && charter.programs[program] === undefined) refuse('program.unknown', 'act.subject', Object.keys(charter.programs).join(', '), program)
+  if (program !== undefined && own(charter.programs, program) === undefined) refuse('program.unknown', 'act.subject', Object.keys(charter.programs).join(', '), program)
   return charter.change.widen.of.filter(party => agreed.includes(party)).length >= charter.change.widen.need
 }
 
 function revokedBy(rules: Rules, lineage: Lineage, charter: Charter, subject: string | undefined): Lineage {
   if (subject === undefined) return { ...lineage, revoked: true }
-  const program = charter.programs[subject.slice('program:'.length)]
+  const program = own(charter.programs, subject.slice('program:'.length))
   if (subject.startsWith('program:') && program !== undefined) return { ...lineage, revokedPrograms: [...lineage.revokedPrograms, programIdentity(rules.p, lineage.lineage, subject.slice('program:'.length), program)] }
   const asset = assetOf(subject)
   return { ...lineage, revokedAssets: unique([...lineage.revokedAssets, asset]), versions: versionsAfter(lineage.versions, charter, [asset]) }

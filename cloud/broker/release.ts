@@ -7,6 +7,7 @@ import { toBase64 } from '@cloister/core/bytes/base64'
 import { toHex } from '@cloister/core/bytes/hex'
 import { utf8 } from '@cloister/core/bytes/text'
 import { programIdentity } from '@cloister/core/charter/canonical'
+import { own } from '@cloister/core/charter/parse'
 import { budgetKey, decide, outputsOf, type Decision, type View } from '@cloister/core/charter/decide'
 import { durationSeconds } from '@cloister/core/charter/parse'
 import type { Charter, Grant, Hash, Program } from '@cloister/core/charter/types'
@@ -73,7 +74,7 @@ function judge(rules: Rules, state: State, event: ReleaseEvent): Allowed {
   const { request, now } = event
   const challenge = freshChallenge(rules, state, event)
   const { lineage, charter } = newestCharter(state, request)
-  const program = charter.programs[request.program] ?? refuse('program.unknown', `programs.${request.program}`, Object.keys(charter.programs).join(', '), request.program)
+  const program = own(charter.programs, request.program) ?? refuse('program.unknown', `programs.${request.program}`, Object.keys(charter.programs).join(', '), request.program)
   const identity = programIdentity(rules.p, lineage.lineage, request.program, program)
   checkRevoked(lineage, request, identity)
   const appraisal = appraiseGuest(rules, event, challenge, program)
@@ -158,7 +159,7 @@ function checkOutputs(grants: readonly Grant[]): void {
 }
 
 function depositOf(state: State, lineage: Lineage, charter: Charter, asset: string, now: number): Deposit {
-  const named = charter.assets[asset] ?? refuse('asset.unknown', `assets.${asset}`, Object.keys(charter.assets).join(', '), asset)
+  const named = own(charter.assets, asset) ?? refuse('asset.unknown', `assets.${asset}`, Object.keys(charter.assets).join(', '), asset)
   const version = lineage.versions[asset]?.version ?? 1
   const deposit = read.deposit(state, lineage.lineage, asset, named.owner, version)
   if (deposit === undefined) return refuse('asset.key-missing', `assets.${asset}`, `the key of version ${version}, deposited by ${named.owner}`, 'none', `cloister put ${asset}`)

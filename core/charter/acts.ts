@@ -9,6 +9,7 @@ import { utf8 } from '../bytes/text.ts'
 import { algorithmOf, formatKey, parseKey } from '../crypto/keys.ts'
 import type { Primitives, Signer } from '../crypto/primitives.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
+import { own } from './parse.ts'
 import type { Review } from './review.ts'
 import type { Charter, Hash, Name } from './types.ts'
 
@@ -58,7 +59,7 @@ export function parseAct(value: Json | undefined, at = 'act'): Act {
 /** Does this act's signature hold, by a key that the party has in this charter? Refuses with `charter.act`. */
 export function verifyAct(p: Primitives, charter: Charter, act: Act, at = 'act'): Result<void> {
   return attempt(() => {
-    const party = charter.parties[act.party]
+    const party = own(charter.parties, act.party)
     if (party === undefined) return refuse('charter.act', `${at}.party`, Object.keys(charter.parties).join(', '), act.party)
     if (!party.keys.includes(act.key)) refuse('charter.act', `${at}.key`, `a key of ${act.party}`, act.key)
     const key = parseKey(act.key, `${at}.key`)

@@ -201,6 +201,14 @@ test('an act cannot be replayed under another verb, epoch, charter or party', ()
   for (const change of [{ verb: 'revoke' }, { epoch: 2 }, { digest: other }, { lineage: other }, { party: 'bravo' }, { subject: 'x' }, { prev: other }]) refused(verifyAct(p, first, { ...act, ...change } as Act), 'charter.act')
 })
 
+test('names that every object inherits are nobody and nothing', () => {
+  const first = charter(FRAUD)
+  const digest = charterDigest(p, first)
+  refused(verifyAct(p, first, signAct(signer('alpha'), { verb: 'approve', lineage: digest, digest, epoch: 1, party: 'constructor' })), 'charter.act')
+  const { view, request, judged, nothing, now } = scene()
+  refused(decide(p, view, { ...request, program: 'constructor' }, judged, nothing, now), 'program.unknown')
+})
+
 test('a widening needs its owners, the quorum and the notice; a veto of a touched owner ends it', () => {
   const first = charter(FRAUD)
   const lineage = charterDigest(p, first)

@@ -11,7 +11,7 @@ import type { Primitives } from '../crypto/primitives.ts'
 import type { Claims } from '../evidence/claims.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
 import { charterDigest, programIdentity } from './canonical.ts'
-import { durationSeconds } from './parse.ts'
+import { durationSeconds, own } from './parse.ts'
 import type { Budget, Charter, Grant, Hash, Name, Output } from './types.ts'
 
 /** What the broker knows to be so: the newest charter and how fresh and witnessed that knowledge is. */
@@ -70,14 +70,14 @@ function checkCharter(p: Primitives, view: View, request: Request): void {
 
 /** The program is the one that was measured, whatever the request calls itself. */
 function checkProgram(p: Primitives, view: View, request: Request, judged: Judged): void {
-  const program = view.charter.programs[request.program]
+  const program = own(view.charter.programs, request.program)
   if (program === undefined) return refuse('program.unknown', `programs.${request.program}`, Object.keys(view.charter.programs).join(', '), request.program)
   const identity = programIdentity(p, view.lineage, request.program, program).slice('sha256:'.length)
   if (judged.claims.hostData !== identity) refuse('program.mismatch', `programs.${request.program}.run`, `host data ${identity}`, judged.claims.hostData, 'run the bytes and configuration that the charter names')
 }
 
 function checkPlace(charter: Charter, request: Request, judged: Judged): void {
-  const on = charter.programs[request.program]?.on
+  const on = own(charter.programs, request.program)?.on
   const at = `programs.${request.program}.on`
   const { claims } = judged
   if (on === undefined || !on.tee.includes(claims.tee)) refuse('place.tee', `${at}.tee`, on?.tee.join(', ') ?? '', claims.tee, claims.simulated ? 'simulated silicon counts only where the charter names it' : undefined)
@@ -104,7 +104,7 @@ function checkNeeds(p: Primitives, view: View, request: Request, grant: Grant, a
   for (const need of grant.needs ?? []) {
     const fact = request.facts?.find(one => `${one.party}.${one.fact}` === need)
     if (fact === undefined) return refuse('needs.missing', `${at}.needs`, need, 'nothing')
-    const known = view.charter.parties[fact.party]?.keys.includes(fact.key) === true
+    const known = own(view.charter.parties, fact.party)?.keys.includes(fact.key) === true
     const key = parseKey(fact.key, `${at}.needs`)
     if (!known || !p.verify(algorithmOf(key), key, factBytes(view.lineage, request, need), fromBase64(fact.signature))) refuse('needs.bad-signature', `${at}.needs`, `${need}, signed by ${fact.party} for this request`, 'a signature that does not hold')
   }

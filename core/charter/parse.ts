@@ -111,6 +111,9 @@ function grantList(value: Json | undefined): Grant[] {
   return grants
 }
 
+/** A record's own value: names come from outside, and every object inherits a `constructor`. */
+export const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined => (Object.hasOwn(record, name) ? record[name] : undefined)
+
 /** What makes a grant the same grant: asset, program, can, as. */
 export const grantKey = (grant: Pick<Grant, 'asset' | 'to' | 'can' | 'as'>): string => [grant.asset, grant.to, grant.can, grant.as ?? ''].join('\u0000')
 
