@@ -1,6 +1,7 @@
 /** The life of a charter on the command line: `plan` shows, `propose`, `approve`, `veto`, `enact` and `revoke` act. */
 import { charterDigest } from '@cloister/core/charter/canonical'
-import { openableWithoutOwner, review, type Review } from '@cloister/core/charter/review'
+import { explainReview, openableWithoutOwner } from '@cloister/core/charter/explain'
+import { review } from '@cloister/core/charter/review'
 import type { Charter, Hash } from '@cloister/core/charter/types'
 import { attempt, orRefuse, refuse } from '@cloister/core/refusal'
 import { nodePrimitives } from '../crypto/node.ts'
@@ -20,22 +21,15 @@ export async function plan(screen: Screen, path: string, options: { readonly aga
   const reviewed = previous === undefined ? undefined : orRefuse(review(p, previous, from.charter))
   const programs = await checkPrograms(screen, from)
   const exposed = openableWithoutOwner(from.charter)
-  const lines = reviewed === undefined ? foundingLines(from.charter) : reviewLines(reviewed)
+  const lines = reviewed === undefined ? foundingLines(from.charter) : explainReview(reviewed)
   for (const line of lines) screen.say(`  ${line}`)
-  for (const one of exposed) screen.warn(`${one.need} of ${one.parties.join(', ')} together can open ${one.asset} without its owner (${one.by})`)
+  for (const one of exposed) screen.warn(one.line)
   screen.result({ ok: true, digest: from.digest, epoch: from.charter.epoch, ...(reviewed === undefined ? {} : { review: reviewed }), programs, openableWithoutOwner: exposed }, `${reviewed?.change ?? 'new charter'}: ${from.digest}`)
 }
 
 function foundingLines(charter: Charter): string[] {
   const grants = charter.grants.map(grant => `${grant.asset} → ${grant.to} (${grant.can}); may leave: ${(grant.out ?? []).map(out => `${out.shape}${out.about === undefined ? '' : ` about ${out.about}`} to ${out.to.join(', ')}`).join('; ') || 'nothing'}`)
   return [...grants, `every party must approve: ${Object.keys(charter.parties).join(', ')}`]
-}
-
-function reviewLines(reviewed: Review): string[] {
-  const signs = reviewed.sign.length > 0 ? [`must sign: ${reviewed.sign.join(', ')}`] : []
-  const one = reviewed.oneOf.map(set => `one of ${set.join(', ')} must sign`)
-  const quorum = reviewed.quorum === undefined ? ['takes effect at once'] : [`and ${reviewed.quorum.need} of ${reviewed.quorum.of.join(', ')}, after ${reviewed.notice} s of notice; a touched owner may veto`]
-  return [...reviewed.lines, ...signs, ...one, ...quorum]
 }
 
 /** Programs whose bytes are here are judged as the guest would judge them. */

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { charterDigest } from '@cloister/core/charter/canonical'
-import { openableWithoutOwner } from '@cloister/core/charter/review'
+import { openableWithoutOwner } from '@cloister/core/charter/explain'
 import { parseCharterYaml } from '@cloister/core/charter/yaml'
 import { shortfall } from '@cloister/core/appraisal/appraise'
 import { parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
@@ -97,7 +97,7 @@ function charter(screen: Screen, text: string): void {
   for (const [name, program] of Object.entries(value.programs)) {
     if (program.on.tee.includes('simulated')) screen.warn(`program ${name} accepts SIMULATED silicon: whoever operates it can read everything`)
   }
-  for (const { asset, parties, need, by } of openableWithoutOwner(value)) screen.warn(`${need} of ${parties.join(', ')} together can open ${asset} without its owner (${by})`)
+  for (const { line } of openableWithoutOwner(value)) screen.warn(line)
   const digest = charterDigest(p, value)
   screen.result({ ok: true, kind: 'charter', digest, name: value.name, epoch: value.epoch, charter: value }, `${value.name}, epoch ${value.epoch}: ${digest}`)
 }

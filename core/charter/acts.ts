@@ -28,6 +28,7 @@ export interface ActBody {
 export interface Act extends ActBody { readonly key: string; readonly signature: string } // base64
 
 const VERBS: readonly Verb[] = ['propose', 'approve', 'veto', 'enact', 'revoke', 'put', 'rotate']
+const FIELDS = ['verb', 'lineage', 'digest', 'prev', 'epoch', 'party', 'subject', 'key', 'signature']
 
 /** The bytes that are signed. */
 export function actBytes(act: ActBody): Uint8Array {
@@ -41,6 +42,7 @@ export function signAct(signer: Signer, body: ActBody): Act {
 /** An act from outside, checked for shape only. Leaves with `charter.act`. */
 export function parseAct(value: Json | undefined, at = 'act'): Act {
   if (!isObject(value)) return refuse('charter.act', at, 'an object', 'another value')
+  for (const key of Object.keys(value)) if (!FIELDS.includes(key)) refuse('charter.act', `${at}.${key.slice(0, 80)}`, FIELDS.join(', '), 'an unknown field')
   const text = (key: string, form: RegExp): string => {
     const field = value[key]
     return typeof field === 'string' && form.test(field) ? field : refuse('charter.act', `${at}.${key}`, String(form), typeof field === 'string' ? field : 'nothing')
@@ -91,7 +93,7 @@ export interface Proposal { readonly lineage: Hash; readonly prev: Charter; read
 
 /**
  * May a proposed charter be enacted now? Touched owners, the quorum and the notice of a widening; one touched owner for a
- * narrowing; no veto by a touched owner. Keys count under the old charter and, for changed parties, under the new one too.
+ * narrowing; no veto of a widening by a touched owner (whoever vetoes has taken its approval back). Keys count under the old charter and, for changed parties, under the new one too.
  */
 export function actsSatisfy(p: Primitives, proposal: Proposal, reviewed: Review, acts: readonly Act[], now: number): Result<void> {
   return attempt(() => {
@@ -99,10 +101,11 @@ export function actsSatisfy(p: Primitives, proposal: Proposal, reviewed: Review,
     const about = (verb: Verb) => (act: Act) => act.verb === verb && act.lineage === lineage && act.digest === digest && act.epoch === next.epoch && act.prev === next.prev
     const underPrev = signers(p, prev, acts, about('approve'))
     const underNext = signers(p, next, acts, about('approve'))
-    const have = [...new Set([...underPrev, ...underNext])].filter(party => (prev.parties[party] === undefined || underPrev.includes(party)) && (next.parties[party] === undefined || underNext.includes(party)))
+    const vetoes = signers(p, prev, acts, about('veto'))
+    const have = [...new Set([...underPrev, ...underNext])].filter(party => !vetoes.includes(party) && (own(prev.parties, party) === undefined || underPrev.includes(party)) && (own(next.parties, party) === undefined || underNext.includes(party)))
     const touched = [...new Set(reviewed.touched.flatMap(item => item.who))]
-    const vetoes = signers(p, prev, acts, about('veto')).filter(party => touched.includes(party))
-    if (vetoes.length > 0) refuse('charter.not-approved', 'acts', 'no veto', `vetoed by ${vetoes.join(', ')}`)
+    const against = reviewed.change === 'widen' ? vetoes.filter(party => touched.includes(party)) : [] // nobody stops a narrowing
+    if (against.length > 0) refuse('charter.not-approved', 'acts', 'no veto', `vetoed by ${against.join(', ')}`)
     const missing = reviewed.sign.filter(party => !have.includes(party))
     if (missing.length > 0) refuse('charter.not-approved', 'acts', `approvals of ${reviewed.sign.join(', ')}`, `missing: ${missing.join(', ')}`, missing.map(party => `cloister approve --party ${party}`).join('; '))
     for (const set of reviewed.oneOf) if (!set.some(party => have.includes(party))) refuse('charter.not-approved', 'acts', `an approval of one of ${set.join(', ')}`, 'none')

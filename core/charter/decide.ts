@@ -96,27 +96,37 @@ function findGrant(charter: Charter, request: Request, now: number): { grant: Gr
 }
 
 /** The bytes that a party signs to state a fact about one request. */
-export function factBytes(lineage: Hash, request: Pick<Request, 'charter' | 'epoch' | 'program' | 'asset' | 'nonce'>, need: string): Uint8Array {
-  return framed('cloister/fact/1', utf8(lineage), utf8(request.charter), u64be(request.epoch), utf8(request.program), utf8(request.asset), request.nonce, utf8(need))
+export function factBytes(lineage: Hash, request: Pick<Request, 'charter' | 'epoch' | 'program' | 'asset' | 'can' | 'as' | 'nonce'>, need: string): Uint8Array {
+  const use = [request.program, request.asset, request.can, request.as ?? ''].map(utf8)
+  return framed('cloister/fact/1', utf8(lineage), utf8(request.charter), u64be(request.epoch), ...use, request.nonce, utf8(need))
 }
 
+/** Each fact that the grant needs, signed for this request by as many keys of its party as the party itself needs to sign. */
 function checkNeeds(p: Primitives, view: View, request: Request, grant: Grant, at: string): void {
-  for (const need of grant.needs ?? []) {
-    const fact = request.facts?.find(one => `${one.party}.${one.fact}` === need)
-    if (fact === undefined) return refuse('needs.missing', `${at}.needs`, need, 'nothing')
-    const known = own(view.charter.parties, fact.party)?.keys.includes(fact.key) === true
-    const key = parseKey(fact.key, `${at}.needs`)
-    if (!known || !p.verify(algorithmOf(key), key, factBytes(view.lineage, request, need), fromBase64(fact.signature))) refuse('needs.bad-signature', `${at}.needs`, `${need}, signed by ${fact.party} for this request`, 'a signature that does not hold')
-  }
+  grant.needs?.forEach((need, i) => {
+    const facts = request.facts?.filter(one => `${one.party}.${one.fact}` === need) ?? []
+    if (facts.length === 0) refuse('needs.missing', `${at}.needs[${i}]`, need, 'nothing')
+    const party = own(view.charter.parties, need.split('.')[0] ?? '')
+    const keys = new Set(facts.filter(fact => party?.keys.includes(fact.key) === true && factHolds(p, view, request, fact, need)).map(fact => fact.key))
+    if (party === undefined || keys.size < (party.need ?? 1)) refuse('needs.bad-signature', `${at}.needs[${i}]`, `${need}, signed for this request by ${party?.need ?? 1} of the party's keys`, `${keys.size} signatures that hold`)
+  })
+}
+
+function factHolds(p: Primitives, view: View, request: Request, fact: Fact, need: string): boolean {
+  const read = attempt(() => ({ key: parseKey(fact.key), signature: fromBase64(fact.signature) }))
+  return read.ok && p.verify(algorithmOf(read.value.key), read.value.key, factBytes(view.lineage, request, need), read.value.signature)
 }
 
 /** Under which key the ledger keeps what a grant has spent: names, so that neither restart nor re-proposal resets it. */
 export const budgetKey = (lineage: Hash, grant: Pick<Grant, 'asset' | 'to' | 'can' | 'as'>): string => [lineage, grant.asset, grant.to, grant.can, grant.as ?? ''].join('/')
 
-/** The window that `now` falls into, counted from the enactment of epoch 1; one window over the whole lineage without `per`. */
+/**
+ * The window that `now` falls into, counted from the enactment of epoch 1; one window over the whole lineage without `per`.
+ * A clock from before that falls into the first one: turning it back finds no fresh budget.
+ */
 export function budgetWindow(budget: Budget | undefined, enactedAt: number, now: number): number {
   const per = budget?.per === undefined ? 0 : durationSeconds(budget.per)
-  return per === 0 ? 0 : Math.floor((now - enactedAt) / per)
+  return per === 0 ? 0 : Math.max(0, Math.floor((now - enactedAt) / per))
 }
 
 function checkBudget(view: View, grant: Grant, at: string, spent: Spent, now: number): Pick<Decision, 'window' | 'debit'> {
@@ -124,7 +134,7 @@ function checkBudget(view: View, grant: Grant, at: string, spent: Spent, now: nu
   const epsilon = Math.round((grant.out ?? []).reduce((sum, out) => sum + (out.epsilon ?? 0), 0) * 1e6)
   const used = spent(grant, window)
   const { uses, bytes, epsilon: most } = grant.budget ?? {}
-  const end = grant.budget?.per === undefined ? undefined : `the next window begins ${new Date((view.enactedAt + (window + 1) * durationSeconds(grant.budget.per)) * 1000).toISOString()}`
+  const end = grant.budget?.per === undefined || grant.budget.per === '0s' ? undefined : `the next window begins ${new Date((view.enactedAt + (window + 1) * durationSeconds(grant.budget.per)) * 1000).toISOString()}`
   if (uses !== undefined && used.uses + 1 > uses) refuse('budget.spent', `${at}.budget.uses`, `at most ${uses}`, `${used.uses} spent`, end)
   if (bytes !== undefined && used.bytes >= bytes) refuse('budget.spent', `${at}.budget.bytes`, `at most ${bytes}`, `${used.bytes} spent`, end)
   if (most !== undefined && used.epsilon + epsilon > Math.round(most * 1e6)) refuse('budget.spent', `${at}.budget.epsilon`, `at most ${most}`, `${used.epsilon / 1e6} spent, ${epsilon / 1e6} asked`, end)

@@ -3,11 +3,15 @@
  * names and doubled grants are refused; sugar is expanded, defaults and empty collections dropped, sets sorted,
  * durations written in their largest unit. Trusts nothing: a charter is attacker-made until it is signed.
  */
-import { isObject, kindOf, parseJson, type Json, type JsonObject } from '../bytes/json.ts'
-import { parseKey } from '../crypto/keys.ts'
-import { attempt, refuse, type RefusalCode, type Result } from '../refusal.ts'
+import { jcs } from '../bytes/jcs.ts'
+import { parseJson, type Json, type JsonObject } from '../bytes/json.ts'
+import { utf8 } from '../bytes/text.ts'
+import { attempt, refuse, type Result } from '../refusal.ts'
 import { LIMITS } from './limits.ts'
-import type { Asset, Budget, Charter, Duration, Grant, Hash, Output, Party, Program, Quorum, Run, Tee } from './types.ts'
+import type { Asset, Budget, Charter, Grant, Name, Output, Party, Program, Quorum, Run } from './types.ts'
+import { array, compare, CONFIG_KEY, duration, entries, epsilon, fields, hash, hostPort, integer, key, list, name, nameIn, oneOf, optional, pattern, port, type Read, recipient, set, TEES, text, time } from './values.ts'
+
+export { durationSeconds, formatDuration, own } from './values.ts'
 
 /**
  * The normal form of a charter in JSON. Refuses with `json.*`, `bytes.*` or `charter.*`; `at` is the path of the field.
@@ -25,23 +29,27 @@ export function parseCharter(text: string | Uint8Array): Result<Charter> {
 /** The normal form of a value that a strict reader has made (JSON or YAML). Leaves with a refusal. */
 export function charterOf(value: Json): Charter {
   const top = fields(value, '', ['charter', 'name', 'epoch', 'parties', 'programs', 'assets', 'grants', 'change', 'log'], ['prev', 'recover'])
-  if (top['charter'] !== 1) refuse('charter.value', 'charter', '1', show(top['charter']))
+  if (top['charter'] !== 1) refuse('charter.value', 'charter', '1', JSON.stringify(top['charter']).slice(0, 80))
   const epoch = integer(top['epoch'], 'epoch', 1)
+  const prev = optional('prev', top['prev'], hash)
+  if (epoch === 1 && prev.prev !== undefined) refuse('charter.lineage', 'prev', 'none at epoch 1', prev.prev)
+  if (epoch > 1 && prev.prev === undefined) refuse('charter.lineage', 'prev', 'the digest of the charter before', 'none')
+  const parties = entries(top['parties'], 'parties', LIMITS.parties, party)
+  const programs = entries(top['programs'], 'programs', LIMITS.programs, program)
+  const assets = entries(top['assets'], 'assets', LIMITS.assets, asset(nameIn(parties)))
   const charter: Charter = {
-    charter: 1, name: name(top['name'], 'name'), epoch,
-    ...optional('prev', top['prev'], hash),
-    parties: entries(top['parties'], 'parties', LIMITS.parties, party),
-    programs: entries(top['programs'], 'programs', LIMITS.programs, program),
-    assets: entries(top['assets'], 'assets', LIMITS.assets, asset),
-    grants: grantList(top['grants']),
-    change: change(top['change']),
-    ...optional('recover', top['recover'], quorum),
+    charter: 1, name: name(top['name'], 'name'), epoch, ...prev, parties, programs, assets,
+    grants: grantList(top['grants'], { party: nameIn(parties), program: nameIn(programs), asset: nameIn(assets) }),
+    change: change(top['change'], nameIn(parties)),
+    ...optional('recover', top['recover'], (value, at) => quorum(fields(value, at, ['of', 'need'], []), at, nameIn(parties))),
     log: log(top['log']),
   }
-  checkLineage(charter)
-  checkNames(charter)
-  return charter
+  const size = utf8(jcs(charter)).length // what may be read must be readable again from its own canonical bytes
+  return size > LIMITS.bytes ? refuse('charter.limit', '$', `a normal form of at most ${LIMITS.bytes} bytes`, String(size)) : charter
 }
+
+/** Readers of names that this charter has. */
+interface Known { readonly party: Read<Name>; readonly program: Read<Name>; readonly asset: Read<Name> }
 
 function party(value: Json | undefined, at: string): Party {
   const from = fields(value, at, ['keys'], ['need', 'seal'])
@@ -59,6 +67,8 @@ function program(value: Json | undefined, at: string): Program {
   const tee = set(on['tee'], `${at}.on.tee`, oneOf(TEES))
   if (tee.length === 0) refuse('charter.missing-field', `${at}.on.tee`, `at least one of ${TEES.join(', ')}`, 'none')
   const tcb = on['tcb'] === undefined ? 'current' : oneOf(['current', 'any'] as const)(on['tcb'], `${at}.on.tcb`)
+  // An empty list is dropped, and absent means anywhere: somebody who writes "nowhere" must not get that.
+  if (Array.isArray(on['where']) && on['where'].length === 0) refuse('charter.value', `${at}.on.where`, 'at least one place, or no list at all', 'an empty list')
   const config = from['config'] === undefined ? {} : entries(from['config'], `${at}.config`, LIMITS.listEntries, text, CONFIG_KEY)
   const net = from['net'] === undefined ? {} : fields(from['net'], `${at}.net`, [], ['listen', 'reach'])
   const netForm = { ...list('listen', net['listen'], `${at}.net`, port), ...list('reach', net['reach'], `${at}.net`, hostPort) }
@@ -85,46 +95,58 @@ function run(value: Json | undefined, at: string): Run {
   }
 }
 
-function asset(value: Json | undefined, at: string): Asset {
+const asset = (owner: Read<Name>): Read<Asset> => (value, at) => {
   const from = fields(value, at, ['owner', 'kind'], ['at', 'digest', 'person', 'ttl'])
   return {
-    owner: name(from['owner'], `${at}.owner`), kind: oneOf(['data', 'model', 'key', 'credential', 'disk'] as const)(from['kind'], `${at}.kind`),
+    owner: owner(from['owner'], `${at}.owner`), kind: oneOf(['data', 'model', 'key', 'credential', 'disk'] as const)(from['kind'], `${at}.kind`),
     ...optional('at', from['at'], text, at), ...optional('digest', from['digest'], hash, at), ...optional('person', from['person'], text, at), ...optional('ttl', from['ttl'], duration, at),
   }
 }
 
 /** One grant of the document may name several assets: it stands for one grant each. */
-function grantList(value: Json | undefined): Grant[] {
-  const grants: Grant[] = []
+function grantList(value: Json | undefined, known: Known): Grant[] {
+  const found: { grant: Grant; at: string }[] = []
+  let weight = 0
   array(value, 'grants', LIMITS.grants).forEach((entry, i) => {
     const at = `grants[${i}]`
     const from = fields(entry, at, ['asset', 'to', 'can'], ['as', 'until', 'needs', 'budget', 'out'])
-    const assets = Array.isArray(from['asset']) ? set(from['asset'], `${at}.asset`, name, LIMITS.assets) : [name(from['asset'], `${at}.asset`)]
-    for (const one of assets) grants.push(grant(one, from, at))
-    if (grants.length > LIMITS.grants) refuse('charter.limit', 'grants', `at most ${LIMITS.grants}`, 'more')
+    const assets = Array.isArray(from['asset']) ? set(from['asset'], `${at}.asset`, known.asset, LIMITS.assets) : [known.asset(from['asset'], `${at}.asset`)]
+    if (assets.length === 0) refuse('charter.missing-field', `${at}.asset`, 'at least one asset', 'none')
+    if (found.length + assets.length > LIMITS.grants) refuse('charter.limit', 'grants', `at most ${LIMITS.grants}`, 'more')
+    // A short text must not stand for a large charter: the sugar is weighed before it is expanded.
+    weight += assets.length * jcs(grant(from, at, known)).length
+    if (weight > LIMITS.bytes) refuse('charter.limit', at, `a normal form of at most ${LIMITS.bytes} bytes`, 'more')
+    for (const one of assets) found.push({ grant: { asset: one, ...grant(from, at, known) }, at })
   })
-  grants.sort((a, b) => compare(grantKey(a), grantKey(b)))
-  grants.forEach((one, i) => {
-    const before = grants[i - 1]
-    if (before !== undefined && grantKey(before) === grantKey(one)) refuse('charter.duplicate', `grants (${one.asset} to ${one.to})`, 'one grant for each asset, program, can and as', 'two')
-  })
-  return grants
+  return ordered(found.map(one => ({ ...one, key: grantKey(one.grant) })), 'one grant for each asset, program, can and as').map(one => one.grant)
 }
 
-/** A record's own value: names come from outside, and every object inherits a `constructor`. */
-export const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined => (Object.hasOwn(record, name) ? record[name] : undefined)
+/** Sorted by key; two of one key are refused where the second stands. */
+function ordered<T extends { readonly key: string; readonly at: string }>(items: readonly T[], rule: string): T[] {
+  const sorted = [...items].sort((a, b) => compare(a.key, b.key))
+  sorted.forEach((one, i) => {
+    const before = sorted[i - 1]
+    if (before?.key === one.key) refuse('charter.duplicate', one.at, rule, `another one at ${before.at}`)
+  })
+  return sorted
+}
 
 /** What makes a grant the same grant: asset, program, can, as. */
 export const grantKey = (grant: Pick<Grant, 'asset' | 'to' | 'can' | 'as'>): string => [grant.asset, grant.to, grant.can, grant.as ?? ''].join('\u0000')
 
-function grant(assetName: string, from: JsonObject, at: string): Grant {
+function grant(from: JsonObject, at: string, known: Known): Omit<Grant, 'asset'> {
   const budget = from['budget'] === undefined ? {} : budgetOf(from['budget'], `${at}.budget`)
   return {
-    asset: assetName, to: name(from['to'], `${at}.to`), can: oneOf(['read', 'write', 'use'] as const)(from['can'], `${at}.can`),
-    ...optional('as', from['as'], text, at), ...optional('until', from['until'], time, at),
-    ...list('needs', from['needs'], at, pattern(/^[a-z][a-z0-9-]{0,31}\.[a-z][a-z0-9-]{0,31}$/, 'party.fact')),
-    ...(Object.keys(budget).length === 0 ? {} : { budget }), ...outputs(from['out'], `${at}.out`),
+    to: known.program(from['to'], `${at}.to`), can: oneOf(['read', 'write', 'use'] as const)(from['can'], `${at}.can`),
+    ...optional('as', from['as'], text, at), ...optional('until', from['until'], time, at), ...list('needs', from['needs'], at, need(known)),
+    ...(Object.keys(budget).length === 0 ? {} : { budget }), ...outputs(from['out'], `${at}.out`, known),
   }
+}
+
+const need = (known: Known): Read<string> => (value, at) => {
+  const form = pattern(/^[a-z][a-z0-9-]{0,31}\.[a-z][a-z0-9-]{0,31}$/, 'party.fact')(value, at)
+  known.party(form.split('.')[0], at)
+  return form
 }
 
 function budgetOf(value: Json, at: string): Budget {
@@ -135,21 +157,19 @@ function budgetOf(value: Json, at: string): Budget {
   }
 }
 
-function outputs(value: Json | undefined, at: string): { out?: Output[] } {
+function outputs(value: Json | undefined, at: string, known: Known): { out?: Output[] } {
   if (value === undefined) return {}
-  const out = array(value, at, LIMITS.listEntries).map((entry, i) => output(entry, `${at}[${i}]`))
-  const order = (one: Output) => `${one.shape}\u0000${one.about ?? ''}`
-  out.sort((a, b) => compare(order(a), order(b)))
-  out.forEach((one, i) => {
-    const before = out[i - 1]
-    if (before !== undefined && order(before) === order(one)) refuse('charter.duplicate', at, 'one output for each shape and about', `two of ${one.shape}`)
+  const found = array(value, at, LIMITS.listEntries).map((entry, i) => {
+    const out = output(entry, `${at}[${i}]`, known)
+    return { out, at: `${at}[${i}]`, key: `${out.shape}\u0000${out.about ?? ''}` }
   })
+  const out = ordered(found, 'one output for each shape and about').map(one => one.out)
   return out.length === 0 ? {} : { out }
 }
 
-function output(value: Json, at: string): Output {
+function output(value: Json, at: string, known: Known): Output {
   const from = fields(value, at, ['to', 'shape'], ['about', 'atLeast', 'epsilon', 'rate'])
-  const to = set(from['to'], `${at}.to`, (entry, where) => (entry === '*' ? '*' : name(entry, where)))
+  const to = set(from['to'], `${at}.to`, (entry, where) => (entry === '*' || entry === 'caller' ? entry : known.party(entry, where)))
   if (to.length === 0) refuse('charter.missing-field', `${at}.to`, 'at least one receiver', 'none')
   return {
     to, shape: oneOf(['rows', 'aggregate', 'scalar', 'stream', 'bytes'] as const)(from['shape'], `${at}.shape`),
@@ -158,22 +178,17 @@ function output(value: Json, at: string): Output {
   }
 }
 
-function change(value: Json | undefined): Charter['change'] {
+function change(value: Json | undefined, party: Read<Name>): Charter['change'] {
   const from = fields(value, 'change', ['widen'], ['emergency'])
-  const timed = (field: 'notice' | 'lasts', at: string) => {
-    const inner = fields(from[at.slice('change.'.length)], at, ['of', 'need', field], [])
-    return { ...quorumOf(inner, at), time: duration(inner[field], `${at}.${field}`) }
-  }
-  const { time: notice, ...widen } = timed('notice', 'change.widen')
-  if (from['emergency'] === undefined) return { widen: { ...widen, notice } }
-  const { time: lasts, ...emergency } = timed('lasts', 'change.emergency')
-  return { widen: { ...widen, notice }, emergency: { ...emergency, lasts } }
+  const widen = fields(from['widen'], 'change.widen', ['of', 'need', 'notice'], [])
+  const rule = { widen: { ...quorum(widen, 'change.widen', party), notice: duration(widen['notice'], 'change.widen.notice') } }
+  if (from['emergency'] === undefined) return rule
+  const emergency = fields(from['emergency'], 'change.emergency', ['of', 'need', 'lasts'], [])
+  return { ...rule, emergency: { ...quorum(emergency, 'change.emergency', party), lasts: duration(emergency['lasts'], 'change.emergency.lasts') } }
 }
 
-const quorum = (value: Json | undefined, at: string): Quorum => quorumOf(fields(value, at, ['of', 'need'], []), at)
-
-function quorumOf(from: JsonObject, at: string): Quorum {
-  const of = set(from['of'], `${at}.of`, name)
+function quorum(from: JsonObject, at: string, party: Read<Name>): Quorum {
+  const of = set(from['of'], `${at}.of`, party)
   const need = integer(from['need'], `${at}.need`, 1)
   if (of.length === 0 || need > of.length) refuse('charter.quorum', `${at}.need`, `1 to ${of.length}`, String(need))
   return { of, need }
@@ -182,138 +197,4 @@ function quorumOf(from: JsonObject, at: string): Quorum {
 function log(value: Json | undefined): Charter['log'] {
   const from = fields(value, 'log', ['at', 'witnesses', 'head'], [])
   return { at: text(from['at'], 'log.at'), witnesses: integer(from['witnesses'], 'log.witnesses'), head: duration(from['head'], 'log.head') }
-}
-
-function checkLineage(charter: Charter): void {
-  if (charter.epoch === 1 && charter.prev !== undefined) refuse('charter.lineage', 'prev', 'none at epoch 1', charter.prev)
-  if (charter.epoch > 1 && charter.prev === undefined) refuse('charter.lineage', 'prev', 'the digest of the charter before', 'none')
-}
-
-/** Nothing may name what is not there: an absent name would be a promise to whoever brings it back. */
-function checkNames(charter: Charter): void {
-  const known = (names: Record<string, unknown>, one: string, at: string) => {
-    if (!Object.hasOwn(names, one)) refuse('charter.dangling', at, Object.keys(names).sort().join(', ') || 'a name that exists', one)
-  }
-  for (const [id, one] of Object.entries(charter.assets)) known(charter.parties, one.owner, `assets.${id}.owner`)
-  charter.grants.forEach((one, i) => {
-    known(charter.assets, one.asset, `grants[${i}].asset`)
-    known(charter.programs, one.to, `grants[${i}].to`)
-    for (const need of one.needs ?? []) known(charter.parties, need.split('.')[0] ?? '', `grants[${i}].needs`)
-    for (const out of one.out ?? []) for (const to of out.to) if (to !== '*' && to !== 'caller') known(charter.parties, to, `grants[${i}].out.to`)
-  })
-  const quorums = { 'change.widen.of': charter.change.widen.of, 'change.emergency.of': charter.change.emergency?.of, 'recover.of': charter.recover?.of }
-  for (const [at, of] of Object.entries(quorums)) for (const one of of ?? []) known(charter.parties, one, at)
-}
-
-// ---- readers of single values -------------------------------------------------------------------------------------
-
-type Read<T> = (value: Json | undefined, at: string) => T
-const TEES = ['snp', 'tdx', 'sgx', 'nitro', 'cca', 'azure-snp', 'azure-tdx', 'tpm', 'simulated', 'sample'] as const satisfies readonly Tee[]
-const NAME = /^[a-z][a-z0-9-]{0,31}$/
-const CONFIG_KEY = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/
-const UNITS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86400 }
-
-const show = (value: Json | undefined) => (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? JSON.stringify(value) : kindOf(value))
-const wrong = (at: string, expected: string, value: Json | undefined, code: RefusalCode = 'charter.value'): never => refuse(value === undefined ? 'charter.missing-field' : code, at, expected, show(value))
-
-/** An object with these fields and no others. */
-function fields(value: Json | undefined, at: string, required: readonly string[], allowed: readonly string[]): JsonObject {
-  if (!isObject(value)) return wrong(at || '$', 'an object', value)
-  const path = (key: string) => (at === '' ? key : `${at}.${key}`)
-  for (const key of Object.keys(value)) if (!required.includes(key) && !allowed.includes(key)) refuse('charter.unknown-field', path(key), [...required, ...allowed].join(', '), key)
-  for (const key of required) if (value[key] === undefined) refuse('charter.missing-field', path(key), 'a value', 'nothing')
-  return value
-}
-
-function entries<T>(value: Json | undefined, at: string, max: number, read: Read<T>, keys = NAME): Record<string, T> {
-  if (!isObject(value)) return wrong(at, 'an object', value)
-  const names = Object.keys(value).sort(compare)
-  if (names.length > max) refuse('charter.limit', at, `at most ${max}`, String(names.length))
-  return Object.fromEntries(names.map(one => {
-    if (!keys.test(one)) refuse('charter.value', `${at}.${one}`, String(keys), one)
-    return [one, read(value[one], `${at}.${one}`)]
-  }))
-}
-
-function array(value: Json | undefined, at: string, max: number): readonly Json[] {
-  if (!Array.isArray(value)) return wrong(at, 'a list', value)
-  if (value.length > max) refuse('charter.limit', at, `at most ${max}`, String(value.length))
-  return value
-}
-
-/** A list whose order and repetitions mean nothing: sorted, each element once. */
-function set<T extends string | number>(value: Json | undefined, at: string, read: Read<T>, max: number = LIMITS.listEntries): T[] {
-  const values = array(value, at, max).map((entry, i) => read(entry, `${at}[${i}]`))
-  return [...new Set(values)].sort((a, b) => (typeof a === 'number' && typeof b === 'number' ? a - b : compare(String(a), String(b))))
-}
-
-function list<K extends string, T extends string | number>(key: K, value: Json | undefined, at: string, read: Read<T>): { [P in K]?: T[] } {
-  const values = value === undefined ? [] : set(value, `${at}.${key}`, read)
-  // A computed key widens to string; the one key is K by construction.
-  return (values.length === 0 ? {} : { [key]: values }) as { [P in K]?: T[] }
-}
-
-function optional<K extends string, T>(key: K, value: Json | undefined, read: Read<T>, at = ''): { [P in K]?: T } {
-  // As above: the one key is K by construction.
-  return (value === undefined ? {} : { [key]: read(value, at === '' ? key : `${at}.${key}`) }) as { [P in K]?: T }
-}
-
-function text(value: Json | undefined, at: string, max: number = LIMITS.string): string {
-  if (typeof value !== 'string' || value === '') return wrong(at, 'a text', value)
-  if (value.length > max) refuse('charter.limit', at, `at most ${max} characters`, String(value.length))
-  // Control characters and composed forms that look alike must not make two names of one.
-  if (/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/.test(value) || value !== value.normalize('NFC')) refuse('charter.value', at, 'NFC text without control characters', JSON.stringify(value))
-  return value
-}
-
-function integer(value: Json | undefined, at: string, min = 0): number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= min ? value : wrong(at, `an integer from ${min}`, value)
-}
-
-/** Privacy loss is counted in whole millionths. */
-function epsilon(value: Json | undefined, at: string): number {
-  if (typeof value !== 'number' || value <= 0 || value > LIMITS.epsilonMax) return wrong(at, `a number above 0, at most ${LIMITS.epsilonMax}`, value)
-  const millionths = Math.round(value * 1e6)
-  return millionths / 1e6 === value && millionths > 0 ? value : wrong(at, 'a multiple of 0.000001', value)
-}
-
-const pattern = (form: RegExp, expected: string, max?: number): Read<string> => (value, at) => (typeof value === 'string' && form.test(value) ? text(value, at, max) : wrong(at, expected, value))
-const oneOf = <T extends string>(values: readonly T[]): Read<T> => (value, at) => values.find(known => known === value) ?? wrong(at, values.join(', '), value)
-const name = pattern(NAME, String(NAME))
-const recipient = pattern(/^age1[a-z0-9]{10,4000}$/, 'an age recipient (age1…)', LIMITS.keyText)
-const port: Read<number> = (value, at) => (typeof value === 'number' && Number.isInteger(value) && value > 0 && value < 65536 ? value : wrong(at, 'a port', value))
-const hostPort = pattern(/^[A-Za-z0-9.\-[\]:]+:[0-9]{1,5}$/, 'host:port')
-
-function hash(value: Json | undefined, at: string): Hash {
-  // The pattern is the type.
-  return pattern(/^sha256:[0-9a-f]{64}$/, 'sha256: and 64 lower-case hexadecimal digits')(value, at) as Hash
-}
-
-function key(value: Json | undefined, at: string): string {
-  const form = pattern(/^(ed25519|p256|ml-dsa-65):[0-9a-f]+$/, 'ed25519:, p256: or ml-dsa-65: and hexadecimal digits', LIMITS.keyText)(value, at)
-  parseKey(form, at)
-  return form
-}
-
-function time(value: Json | undefined, at: string): string {
-  const form = pattern(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/, 'YYYY-MM-DDTHH:MM:SSZ')(value, at)
-  return `${new Date(form).getTime()}` !== 'NaN' && `${new Date(form).toISOString().slice(0, 19)}Z` === form ? form : wrong(at, 'a date that exists', value)
-}
-
-function duration(value: Json | undefined, at: string): Duration {
-  const form = pattern(/^(0|[1-9][0-9]{0,8})[smhd]$/, 'a whole number and one of s, m, h, d')(value, at)
-  return formatDuration(durationSeconds(form))
-}
-
-/** Seconds of a duration. */
-export const durationSeconds = (form: Duration): number => Number(form.slice(0, -1)) * (UNITS[form.slice(-1)] ?? 0)
-
-/** The largest unit that divides exactly; zero is `0s`. */
-export function formatDuration(seconds: number): Duration {
-  const unit = seconds === 0 ? 's' : (['d', 'h', 'm', 's'].find(one => seconds % (UNITS[one] ?? 1) === 0) ?? 's')
-  return `${seconds / (UNITS[unit] ?? 1)}${unit}`
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }

@@ -1,15 +1,15 @@
 /**
  * Review: what a change of the charter narrows and widens, for whom, and who must sign (charter.md section 6).
  *
- * *Narrow alone, widen together.* `within` is an order on closed data: a within b implies that everything permitted by a
- * is permitted by b. What it cannot compare counts as wider. Trusts nothing; reads two normal forms.
+ * *Narrow alone, widen together.* What counts as narrower is the order in `within.ts`. Trusts nothing; reads two normal forms.
  */
 import { jcs } from '../bytes/jcs.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
 import { charterDigest } from './canonical.ts'
 import { durationSeconds, grantKey } from './parse.ts'
-import type { Asset, Budget, Charter, Grant, Name, Output, Program } from './types.ts'
+import type { Charter, Name } from './types.ts'
+import { grantWithin, ORDER, within, type Order } from './within.ts'
 
 export interface Touched {
   readonly what: 'grant' | 'program' | 'asset' | 'parties' | 'change' | 'recover' | 'log'
@@ -32,20 +32,6 @@ export interface Review {
   readonly lines: readonly string[]
 }
 
-/** The order on parts of a charter; tests replace one comparison at a time to show that each of them is needed. */
-export interface Order {
-  le(a: number | undefined, b: number | undefined): boolean
-  ge(a: number | undefined, b: number | undefined): boolean
-  sub(a: readonly (string | number)[] | undefined, b: readonly (string | number)[] | undefined): boolean
-}
-export const ORDER: Order = {
-  /** b absent, or a present and a ≤ b: lower is narrower. */
-  le: (a, b) => b === undefined || (a !== undefined && a <= b),
-  /** b absent, or a present and a ≥ b: higher is narrower. */
-  ge: (a, b) => b === undefined || (a !== undefined && a >= b),
-  sub: (a, b) => (a ?? []).every(one => (b ?? []).includes(one)),
-}
-
 /**
  * Compare a charter with its successor. Refuses `charter.not-a-successor` when epoch, `prev` or name do not follow, or
  * when nothing changed.
@@ -62,37 +48,6 @@ export function review(p: Primitives, prev: Charter, next: Charter, order: Order
   })
 }
 
-/** Is everything that grant `a` permits permitted by grant `b`? */
-export function grantWithin(a: Grant, b: Grant, order: Order = ORDER): boolean {
-  return grantKey(a) === grantKey(b) && (b.until === undefined || (a.until !== undefined && a.until <= b.until)) && order.sub(b.needs, a.needs)
-    && budgetWithin(a.budget, b.budget, order) && (a.out ?? []).every(one => (b.out ?? []).some(other => outputWithin(one, other, order)))
-}
-
-/** Every bound that b sets must be set by a, at most as high, over the same window. */
-function budgetWithin(a: Budget | undefined, b: Budget | undefined, order: Order): boolean {
-  if (b === undefined) return true
-  return order.le(a?.uses, b.uses) && order.le(a?.bytes, b.bytes) && order.le(a?.epsilon, b.epsilon) && a?.per === b.per
-}
-
-export function outputWithin(a: Output, b: Output, order: Order = ORDER): boolean {
-  return a.shape === b.shape && a.about === b.about && (b.to.includes('*') || order.sub(a.to, b.to))
-    && order.ge(a.atLeast, b.atLeast) && order.le(a.epsilon, b.epsilon) && order.le(a.rate, b.rate)
-}
-
-export function programWithin(a: Program, b: Program, order: Order = ORDER): boolean {
-  const sameCode = jcs([a.run, a.config ?? {}]) === jcs([b.run, b.config ?? {}])
-  const gpu = a.on.gpu === undefined || b.on.gpu === undefined ? a.on.gpu === b.on.gpu : order.sub(a.on.gpu, b.on.gpu)
-  return sameCode && gpu && order.sub(a.on.tee, b.on.tee) && (a.on.tcb === undefined || b.on.tcb === 'any')
-    && (b.on.where === undefined || (a.on.where !== undefined && order.sub(a.on.where, b.on.where)))
-    && order.sub(a.net?.listen, b.net?.listen) && order.sub(a.net?.reach, b.net?.reach)
-}
-
-export function assetWithin(a: Asset, b: Asset, order: Order = ORDER): boolean {
-  return a.owner === b.owner && a.kind === b.kind && a.at === b.at && a.person === b.person && (b.digest === undefined || a.digest === b.digest)
-    && order.le(seconds(a.ttl), seconds(b.ttl))
-}
-
-const seconds = (duration: string | undefined) => (duration === undefined ? undefined : durationSeconds(duration))
 const same = (a: unknown, b: unknown) => jcs(a ?? null) === jcs(b ?? null)
 
 function grants(prev: Charter, next: Charter, order: Order): Touched[] {
@@ -117,7 +72,7 @@ function programs(prev: Charter, next: Charter, order: Order): Touched[] {
     if (old === undefined || now === undefined) {
       return { what: 'program' as const, name, effect: 'note' as const, who: [], line: `program ${name} is ${old === undefined ? 'new (it may do nothing until it is granted something)' : 'removed'}` }
     }
-    return { what: 'program' as const, name, effect: programWithin(now, old, order) ? 'narrow' as const : 'widen' as const, who: unique(granted), line: `program ${name}: ${differences(old, now)}` }
+    return { what: 'program' as const, name, effect: within(order.program, now, old) ? 'narrow' as const : 'widen' as const, who: unique(granted), line: `program ${name}: ${differences(old, now)}` }
   })
 }
 
@@ -126,7 +81,7 @@ function assets(prev: Charter, next: Charter, order: Order): Touched[] {
     const [old, now] = [prev.assets[name], next.assets[name]]
     const who = unique([old?.owner, now?.owner])
     if (old === undefined || now === undefined) return { what: 'asset' as const, name, effect: 'note' as const, who, line: `asset ${name} is ${old === undefined ? 'new' : 'removed'}` }
-    return { what: 'asset' as const, name, effect: assetWithin(now, old, order) ? 'narrow' as const : 'widen' as const, who, line: `asset ${name}: ${differences(old, now)}` }
+    return { what: 'asset' as const, name, effect: within(order.asset, now, old) ? 'narrow' as const : 'widen' as const, who, line: `asset ${name}: ${differences(old, now)}` }
   })
 }
 
@@ -141,22 +96,14 @@ function conclude(prev: Charter, touched: readonly Touched[]): Review {
   const widens = touched.filter(item => item.effect === 'widen')
   const others = touched.filter(item => item.effect !== 'widen' && item.who.length > 0)
   const change = widens.length > 0 ? 'widen' as const : 'narrow' as const
-  const alone = others.filter(item => item.who.length === 1).flatMap(item => item.who)
+  // Alone, a narrowing needs one of its owners; carried along by a widening it needs all of them, so that nothing hides in the bundle.
+  const alone = others.filter(item => item.who.length === 1 || change === 'widen').flatMap(item => item.who)
   const sign = unique([...widens.flatMap(item => item.who), ...alone])
-  const oneOf = others.filter(item => item.who.length > 1).map(item => item.who)
+  const oneOf = change === 'widen' ? [] : others.filter(item => item.who.length > 1).map(item => item.who)
   const mark = { widen: '+', narrow: '−', note: '·' }
   const lines = touched.map(item => `${mark[item.effect]} ${item.line}${item.who.length === 0 ? '' : `   [${item.who.join(', ')}]`}`)
   if (change === 'narrow') return { change, touched, sign, oneOf, notice: 0, lines }
   return { change, touched, sign, oneOf, quorum: { of: prev.change.widen.of, need: prev.change.widen.need }, notice: durationSeconds(prev.change.widen.notice), lines }
-}
-
-/** For every asset: which parties together can open it without its owner (through the emergency or recovery quorum). */
-export function openableWithoutOwner(charter: Charter): { asset: Name; parties: readonly Name[]; need: number; by: 'emergency' | 'recover' }[] {
-  return Object.entries(charter.assets).flatMap(([asset, { owner }]) => (['emergency', 'recover'] as const).flatMap(by => {
-    const quorum = by === 'emergency' ? charter.change.emergency : charter.recover
-    const parties = quorum?.of.filter(one => one !== owner) ?? []
-    return quorum !== undefined && parties.length >= quorum.need ? [{ asset, parties, need: quorum.need, by }] : []
-  }))
 }
 
 function changedNames(prev: Record<string, unknown>, next: Record<string, unknown>): string[] {
@@ -166,7 +113,7 @@ function changedNames(prev: Record<string, unknown>, next: Record<string, unknow
 /** The fields that differ, as `path: old → new`. */
 function differences(prev: unknown, next: unknown): string {
   const [before, after] = [flatten(prev, ''), flatten(next, '')]
-  const paths = [...new Set([...before.keys(), ...after.keys()])].filter(path => before.get(path) !== after.get(path))
+  const paths = [...new Set([...before.keys(), ...after.keys()])].filter(path => before.get(path) !== after.get(path)).sort()
   const shown = paths.slice(0, 6).map(path => `${path} ${before.get(path) ?? '(none)'} → ${after.get(path) ?? '(none)'}`)
   return shown.join(', ') + (paths.length > 6 ? `, and ${paths.length - 6} more` : '')
 }
