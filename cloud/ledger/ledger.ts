@@ -35,7 +35,10 @@ export interface Ledger {
   size(store: LedgerReader): number
   /** Append in the caller's transaction; gives the index of the first entry. */
   append(tx: LedgerTx, entries: readonly Uint8Array[]): number
-  /** Let the witnesses cosign the newest tree at `now`, and show it. Refuses `log.witnesses` or `log.unavailable`. */
+  /**
+   * Let the witnesses cosign the newest tree at `now`, and show it. Refuses `log.unavailable` for an empty log, and
+   * `log.witnesses` when too few agree: a fork, or a store that was set back, gets no quorum.
+   */
   cosign(store: LedgerReader, write: (body: (tx: LedgerTx) => void) => void, now: number): Result<Head>
   /** The newest shown tree; undefined before the first. */
   head(store: LedgerReader): Head | undefined
@@ -57,11 +60,17 @@ export function openLedger(options: LedgerOptions): Ledger {
   const policy: LogPolicy = { log: noteKey(p, origin, ED25519, signer.publicKey.raw).vkey, witnesses: options.witnesses.map(witness => witness.vkey), quorum: options.quorum }
   const size = (store: LedgerReader) => Number(readText(store, KEYS.size) ?? '0')
   const hashAt = (store: LedgerReader): HashAt => (level, index) => store.get(KEYS.hash(level, index)) ?? refuse('store.corrupt', KEYS.hash(level, index), 'a hash of the log', 'nothing')
+  const headOf = (text: string): Head => {
+    const checkpoint = orRefuse(parseCheckpoint(text))
+    return { checkpoint, text, ...orRefuse(verifyCheckpoint(p, checkpoint, policy)) }
+  }
+  // Signatures over one text hold or do not, so a text that was verified is not verified again.
+  let verified: Head | undefined
   const shown = (store: LedgerReader): Head | undefined => {
     const text = readText(store, KEYS.shown)
     if (text === undefined) return undefined
-    const checkpoint = orRefuse(parseCheckpoint(text))
-    return { checkpoint, text, ...orRefuse(verifyCheckpoint(p, checkpoint, policy)) }
+    if (verified?.text !== text) verified = headOf(text)
+    return verified
   }
   return {
     origin, policy, size, head: shown,
@@ -77,20 +86,19 @@ export function openLedger(options: LedgerOptions): Ledger {
     cosign: (store, write, now) => attempt(() => {
       const signed = readText(store, KEYS.signed) ?? refuse('log.unavailable', 'log', 'a log with an entry', 'an empty one')
       const checkpoint = orRefuse(parseCheckpoint(signed))
-      const note = options.witnesses.reduce((held, witness) => {
+      const answers = options.witnesses.map(witness => attempt(() => {
         const old = witness.size(origin)
-        const proof = consistencyProof(p, old, checkpoint.size, hashAt(store))
-        const answer = witness.cosign({ old, proof, checkpoint: signed, policy }, now)
-        return answer.ok ? { text: held.text, signatures: [...held.signatures, answer.value] } : held
-      }, checkpoint.note)
-      const text = formatNote(note)
-      const head = { checkpoint: orRefuse(parseCheckpoint(text)), text, ...orRefuse(verifyCheckpoint(p, orRefuse(parseCheckpoint(text)), policy)) }
+        return orRefuse(witness.cosign({ old, proof: consistencyProof(p, old, checkpoint.size, hashAt(store)), checkpoint: signed, policy }, now))
+      }))
+      const text = formatNote({ text: checkpoint.note.text, signatures: [...checkpoint.note.signatures, ...answers.flatMap(answer => (answer.ok ? [answer.value] : []))] })
+      const head = attempt(() => headOf(text))
+      if (!head.ok) return refuse(head.refusal.code, head.refusal.at, head.refusal.expected, [head.refusal.got, ...answers.flatMap(answer => (answer.ok ? [] : [`${answer.refusal.code} at ${answer.refusal.at}`]))].join('; '))
       write(tx => tx.put(KEYS.shown, utf8(text)))
-      return head
+      return head.value
     }),
     prove: (store, index) => attempt(() => {
       const head = shown(store)
-      if (head === undefined || index >= head.checkpoint.size) return refuse('log.unavailable', 'log', `a witnessed tree with entry ${index}`, `one of ${head?.checkpoint.size ?? 0} entries`)
+      if (head === undefined || !(index < head.checkpoint.size)) return refuse('log.unavailable', 'log', `a witnessed tree with entry ${index}`, `one of ${head?.checkpoint.size ?? 0} entries`)
       return formatProof({ index, path: inclusionProof(p, index, head.checkpoint.size, hashAt(store)), checkpoint: head.text })
     }),
     entry: (store, index) => store.get(KEYS.entry(index)),

@@ -20,6 +20,7 @@ export function logFile(ledger: Ledger, store: LedgerReader, path: string): LogF
   const [, level = '', digits = '', partial] = TILE.exec(path) ?? []
   if (level === '') return undefined
   const index = Number(digits.replace(/[x/]/g, ''))
+  if (groupsOf(index) !== digits) return undefined // one tile, one path
   const depth = level === 'entries' ? 0 : Number(level)
   const here = Math.floor(head.checkpoint.size / WIDTH ** depth) - index * WIDTH
   const width = partial === undefined ? WIDTH : Number(partial)
@@ -27,6 +28,13 @@ export function logFile(ledger: Ledger, store: LedgerReader, path: string): LogF
   const parts = Array.from({ length: width }, (_, i) => level === 'entries' ? bundled(ledger.entry(store, index * WIDTH + i)) : ledger.hash(store, 8 * depth, index * WIDTH + i))
   if (parts.some(part => part === undefined)) return undefined
   return { type: 'application/octet-stream', immutable: true, bytes: concat(...parts.filter(part => part !== undefined)) }
+}
+
+/** A number as a path: groups of three digits, all but the last marked with an x. */
+function groupsOf(index: number): string {
+  const text = String(index)
+  const groups = text.padStart(Math.ceil(text.length / 3) * 3, '0').match(/[0-9]{3}/g) ?? []
+  return groups.map((group, i) => (i === groups.length - 1 ? group : `x${group}`)).join('/')
 }
 
 /** An entry in a bundle stands behind its length, 16 bits, big-endian. */

@@ -1,14 +1,15 @@
 /**
- * Signed notes (C2SP signed-note v1.0.0) and the keys that sign checkpoints: Ed25519 (0x01), Ed25519 cosignature/v1 with
- * its time (0x04, C2SP tlog-cosignature). Signatures by unknown keys are ignored; a known key's bad signature refuses
- * the whole note. Trusts the port and the keys it is handed.
+ * Signed notes (C2SP signed-note v1.0.0) and the keys that sign checkpoints: Ed25519 (0x01), and the two cosignatures with
+ * their time of C2SP tlog-cosignature, Ed25519 (0x04) and ML-DSA-44 (0x06). Signatures by unknown keys are ignored; a known
+ * key's bad signature refuses the whole note. Trusts the port and the keys it is handed.
  */
 import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { concat, equal, u64be } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
+import { Reader } from '../bytes/reader.ts'
 import { utf8 } from '../bytes/text.ts'
-import type { Primitives, Signer } from '../crypto/primitives.ts'
-import { refuse } from '../refusal.ts'
+import type { Primitives, PublicKey, Signer } from '../crypto/primitives.ts'
+import { attempt, refuse } from '../refusal.ts'
 
 export interface NoteSignature { readonly name: string; readonly keyId: Uint8Array; readonly signature: Uint8Array }
 /** `text` ends with a newline and is what is signed. */
@@ -17,6 +18,9 @@ export interface NoteKey { readonly name: string; readonly type: number; readonl
 
 export const ED25519 = 0x01
 export const COSIGNATURE = 0x04
+export const COSIGNATURE_ML_DSA_44 = 0x06
+/** Bytes of the raw public key, by type. */
+const KEY_BYTES: Record<number, number> = { [ED25519]: 32, [COSIGNATURE]: 32, [COSIGNATURE_ML_DSA_44]: 1312 }
 const NOTE_BYTES_MAX = 1 << 20
 const SIGNATURES_MAX = 256
 
@@ -46,7 +50,7 @@ export function parseVkey(p: Primitives, vkey: string): NoteKey {
   const bytes = fromBase64(blob, 'vkey')
   const key = noteKey(p, name, bytes[0] ?? 0, bytes.subarray(1))
   if (toHex(key.keyId) !== hash) refuse('log.note', 'vkey', toHex(key.keyId), hash)
-  if ((key.type !== ED25519 && key.type !== COSIGNATURE) || key.key.length !== 32) refuse('log.note', 'vkey', 'an Ed25519 key', `type ${key.type}`)
+  if (key.key.length !== KEY_BYTES[key.type]) refuse('log.note', 'vkey', 'an Ed25519 or ML-DSA-44 key', `type ${key.type}, ${key.key.length} bytes`)
   return key
 }
 
@@ -57,32 +61,50 @@ export function noteKey(p: Primitives, name: string, type: number, key: Uint8Arr
 
 /** Add a plain Ed25519 signature. */
 export function signNote(p: Primitives, note: Note, name: string, signer: Signer): Note {
-  const { keyId } = noteKey(p, name, ED25519, rawOf(signer))
+  const { keyId } = noteKey(p, name, ED25519, rawOf(signer, 'ed25519'))
   return { text: note.text, signatures: [...note.signatures, { name, keyId, signature: signer.sign(utf8(note.text)) }] }
 }
 
-/** Add a cosignature/v1: a witness states that it saw this checkpoint, consistent with all before, at `time`. */
+/** Add a cosignature: a witness states that it saw this checkpoint, consistent with all before, at `time`. */
 export function cosignNote(p: Primitives, note: Note, name: string, signer: Signer, time: number): Note {
-  const { keyId } = noteKey(p, name, COSIGNATURE, rawOf(signer))
-  return { text: note.text, signatures: [...note.signatures, { name, keyId, signature: concat(u64be(time), signer.sign(cosigned(note.text, time))) }] }
+  const { kind } = signer.publicKey
+  const type = kind === 'ml-dsa-44' ? COSIGNATURE_ML_DSA_44 : COSIGNATURE
+  const { keyId } = noteKey(p, name, type, rawOf(signer, kind === 'ml-dsa-44' ? kind : 'ed25519'))
+  return { text: note.text, signatures: [...note.signatures, { name, keyId, signature: concat(u64be(time), signer.sign(cosigned(type, note.text, name, time))) }] }
 }
 
-/** The time of a valid signature by this key (0 for plain ones), undefined without one; a bad one leaves with `log.signature`. */
+/** The newest time of this key's signatures (0 for plain ones), undefined without one; a bad one leaves with `log.signature`. */
 export function signedBy(p: Primitives, note: Note, key: NoteKey): { time: number } | undefined {
   const found = note.signatures.filter(one => one.name === key.name && equal(one.keyId, key.keyId))
-  const times = found.map(one => {
-    const cosignature = key.type === COSIGNATURE
-    const time = cosignature && one.signature.length === 72 ? Number(new DataView(one.signature.buffer, one.signature.byteOffset, 8).getBigUint64(0)) : 0
-    const message = cosignature ? cosigned(note.text, time) : utf8(note.text)
-    const signature = cosignature ? one.signature.subarray(8) : one.signature
-    if (!Number.isSafeInteger(time) || !p.verify('ed25519', { kind: 'ed25519', raw: key.key }, message, signature)) refuse('log.signature', key.name, 'a signature that holds', 'one that does not')
-    return time
-  })
+  const times = found.map(one => timeOf(p, note, key, one.signature) ?? refuse('log.signature', key.name, 'a signature that holds', 'one that does not'))
   return times.length === 0 ? undefined : { time: Math.max(...times) }
 }
 
-const cosigned = (text: string, time: number) => utf8(`cosignature/v1\ntime ${time}\n${text}`)
+function timeOf(p: Primitives, note: Note, key: NoteKey, signature: Uint8Array): number | undefined {
+  if (key.type === ED25519) return p.verify('ed25519', publicKey(key), utf8(note.text), signature) ? 0 : undefined
+  const read = attempt(() => {
+    const reader = new Reader(signature)
+    return { time: Number(reader.u64be()), rest: reader.rest() }
+  })
+  if (!read.ok || !Number.isSafeInteger(read.value.time)) return undefined
+  const { time, rest } = read.value
+  return p.verify(key.type === COSIGNATURE ? 'ed25519' : 'ml-dsa-44', publicKey(key), cosigned(key.type, note.text, key.name, time), rest) ? time : undefined
+}
 
-function rawOf(signer: Signer): Uint8Array {
-  return signer.publicKey.kind === 'ed25519' ? signer.publicKey.raw : refuse('crypto.algorithm', 'signer', 'an Ed25519 key', signer.publicKey.kind)
+const publicKey = (key: NoteKey): PublicKey => ({ kind: key.type === COSIGNATURE_ML_DSA_44 ? 'ml-dsa-44' : 'ed25519', raw: key.key })
+
+/** What a cosignature signs: the text behind its time, or the structure `cosigned_message` of a whole tree. */
+function cosigned(type: number, text: string, name: string, time: number): Uint8Array {
+  if (type === COSIGNATURE) return utf8(`cosignature/v1\ntime ${time}\n${text}`)
+  const [origin = '', size = '', root = ''] = text.split('\n')
+  return concat(utf8('subtree/v1\n\0'), short(name), u64be(time), short(origin), u64be(0), u64be(Number(size)), fromBase64(root, 'checkpoint.root'))
+}
+
+function short(text: string): Uint8Array {
+  const bytes = utf8(text)
+  return bytes.length > 255 ? refuse('log.note', 'name', 'at most 255 bytes', `${bytes.length}`) : concat(new Uint8Array([bytes.length]), bytes)
+}
+
+function rawOf(signer: Signer, kind: 'ed25519' | 'ml-dsa-44'): Uint8Array {
+  return signer.publicKey.kind === kind ? signer.publicKey.raw : refuse('crypto.algorithm', 'signer', kind, signer.publicKey.kind)
 }

@@ -21,8 +21,9 @@ export function rootAt(p: Primitives, size: number, hashAt: HashAt): Uint8Array 
   return size === 0 ? p.hash('sha256', new Uint8Array(0)) : rangeRoot(p, 0, size, hashAt)
 }
 
-/** The audit path of leaf `index` in the tree of `size` leaves, from the leaf up. */
+/** The audit path of leaf `index` in the tree of `size` leaves, from the leaf up. Leaves with `log.inclusion` outside the tree. */
 export function inclusionProof(p: Primitives, index: number, size: number, hashAt: HashAt): Uint8Array[] {
+  if (!isCount(index) || !isCount(size) || index >= size) refuse('log.inclusion', 'index', `an index below ${size}`, String(index))
   const path = (start: number, end: number): Uint8Array[] => {
     if (end - start === 1) return []
     const middle = start + split(end - start)
@@ -31,8 +32,9 @@ export function inclusionProof(p: Primitives, index: number, size: number, hashA
   return path(0, size)
 }
 
-/** Proof that the tree of `size` leaves continues the tree of `old` leaves. */
+/** Proof that the tree of `size` leaves continues the tree of `old` leaves. Leaves with `log.consistency` when it is smaller. */
 export function consistencyProof(p: Primitives, old: number, size: number, hashAt: HashAt): Uint8Array[] {
+  if (!isCount(old) || !isCount(size) || old > size) refuse('log.consistency', 'old', `at most ${size}`, String(old))
   const prove = (start: number, end: number, whole: boolean): Uint8Array[] => {
     if (old === end) return whole ? [] : [rangeRoot(p, start, end, hashAt)]
     const middle = start + split(end - start)
@@ -44,7 +46,8 @@ export function consistencyProof(p: Primitives, old: number, size: number, hashA
 /** Is this leaf hash at `index` of the tree with this size and root? Refuses `log.inclusion`. RFC 9162 section 2.1.3.2. */
 export function verifyInclusion(p: Primitives, leaf: Uint8Array, index: number, size: number, proof: readonly Uint8Array[], root: Uint8Array): Result<void> {
   return attempt(() => {
-    if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size) || index < 0 || index >= size || proof.length > PROOF_MAX) refuse('log.inclusion', 'index', `an index below ${size}`, String(index))
+    if (!isCount(index) || !isCount(size) || index >= size) refuse('log.inclusion', 'index', `an index below ${size}`, String(index))
+    if (!areHashes([leaf, root, ...proof])) refuse('log.inclusion', 'proof', `at most ${PROOF_MAX} hashes of 32 bytes`, 'another form')
     let [node, last, hash] = [index, size - 1, leaf]
     for (const step of proof) {
       if (last === 0) return refuse('log.inclusion', 'proof', 'a path of the right length', 'a longer one')
@@ -63,11 +66,11 @@ export function verifyInclusion(p: Primitives, leaf: Uint8Array, index: number, 
 export function verifyConsistency(p: Primitives, old: number, oldRoot: Uint8Array, size: number, root: Uint8Array, proof: readonly Uint8Array[]): Result<void> {
   return attempt(() => {
     const bad = (expected: string, got: string): never => refuse('log.consistency', `tree ${old} → ${size}`, expected, got)
-    if (old > size || old < 0 || proof.length > PROOF_MAX) bad('a tree that grew', 'one that shrank')
+    if (!isCount(old) || !isCount(size) || old > size) bad('a tree that grew', 'one that shrank')
+    if (!areHashes([oldRoot, root, ...proof])) bad(`at most ${PROOF_MAX} hashes of 32 bytes`, 'another form')
     if (old === size) return proof.length === 0 && equal(oldRoot, root) ? undefined : bad('the same root', 'another root')
-    if (old === 0) return proof.length === 0 ? undefined : bad('no proof', 'one')
-    const power = (old & (old - 1)) === 0 && old < 2 ** 31 || Number.isInteger(Math.log2(old))
-    const [first, ...rest] = power ? [oldRoot, ...proof] : proof
+    if (old === 0) return proof.length === 0 && equal(oldRoot, p.hash('sha256', new Uint8Array(0))) ? undefined : bad('the empty tree and no proof', 'others')
+    const [first, ...rest] = isPower(old) ? [oldRoot, ...proof] : proof
     if (first === undefined) return bad('a proof', 'none')
     let [node, last] = [old - 1, size - 1]
     while (node % 2 === 1) [node, last] = [Math.floor(node / 2), Math.floor(last / 2)]
@@ -85,6 +88,10 @@ export function verifyConsistency(p: Primitives, old: number, oldRoot: Uint8Arra
   })
 }
 
+const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0
+const areHashes = (hashes: readonly Uint8Array[]): boolean => hashes.length <= PROOF_MAX + 2 && hashes.every(hash => hash.length === 32)
+const isPower = (n: number): boolean => n === 1 || split(n) * 2 === n
+
 /** The largest power of two below n. */
 function split(n: number): number {
   let power = 1
@@ -95,8 +102,8 @@ function split(n: number): number {
 /** Root of the leaves [start, end): a full aligned subtree is read, anything else is put together. */
 function rangeRoot(p: Primitives, start: number, end: number, hashAt: HashAt): Uint8Array {
   const width = end - start
-  const level = Math.log2(width)
-  if (Number.isInteger(level) && start % width === 0) return hashAt(level, start / width)
+  // Exact: the logarithm of a power of two has no rounding, and only powers of two get here.
+  if (isPower(width) && start % width === 0) return hashAt(Math.log2(width), start / width)
   const middle = start + split(width)
   return nodeHash(p, rangeRoot(p, start, middle, hashAt), rangeRoot(p, middle, end, hashAt))
 }
