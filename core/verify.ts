@@ -7,14 +7,16 @@
  * believed only as far as signatures, hashes and proofs carry; the verdict is built from verified parts only, and lists
  * what was not checked as loudly as what was.
  */
+import { shortfall } from './appraisal/appraise.ts'
 import { fromBase64 } from './bytes/base64.ts'
 import { isObject, parseJson, type Json, type JsonObject } from './bytes/json.ts'
 import { toHex } from './bytes/hex.ts'
 import { utf8 } from './bytes/text.ts'
 import { jcs } from './bytes/jcs.ts'
-import { founded, parseAct } from './charter/acts.ts'
+import { actsSatisfy, founded, parseAct } from './charter/acts.ts'
 import { charterDigest, hashOf, programIdentity } from './charter/canonical.ts'
 import { charterOf, own } from './charter/parse.ts'
+import { review } from './charter/review.ts'
 import type { Charter, Hash } from './charter/types.ts'
 import type { Primitives } from './crypto/primitives.ts'
 import type { Claims, Evidence } from './evidence/claims.ts'
@@ -48,13 +50,17 @@ export interface Logged { readonly envelope: string; readonly proof: string }
 export interface VerifyReceiptOptions {
   /** Whose word counts for the log. There is no default: it is the verifier's own trust. */
   readonly policy: LogPolicy
-  /** Known launch measurements (hex) of the guest runtime, if the verifier has them. */
+  /** The lineage (digest of epoch 1) that the verifier expects. Without it anybody's charter is judged, by its own parties. */
+  readonly lineage?: Hash
+  /** Known launch measurements (hex) of the guest runtime and of the broker, if the verifier has them. */
   readonly measurements?: readonly string[]
+  readonly brokers?: readonly string[]
   /** SHA-256 (hex) of outputs at hand, to be found among the receipt's subjects. */
   readonly outputs?: readonly string[]
 }
 export interface VerdictCheck { readonly id: string; readonly result: 'held' | 'not made'; readonly detail: string }
 export interface Verdict {
+  /** True when the guest or the broker is simulated: then no hardware vouches for the whole. */
   readonly simulated: boolean
   readonly lineage: Hash
   readonly charter: Hash
@@ -70,6 +76,8 @@ export interface Verdict {
   readonly checks: readonly VerdictCheck[]
 }
 
+/** How far the clocks of broker and witnesses may differ. */
+const SKEW_SECONDS = 300
 const LIMITS = { bytes: 8 << 20, depth: 32, entries: 200_000, string: 1 << 20 }
 
 /** A bundle from a file, checked for shape. Refuses `receipt.parse`, `json.*` or what its parts refuse with. */
@@ -77,10 +85,13 @@ export function parseBundle(text: string | Uint8Array): Result<ReceiptBundle> {
   return attempt(() => {
     const value = parseJson(text, LIMITS)
     if (!isObject(value) || value['bundle'] !== BUNDLE) return refuse('receipt.parse', 'bundle', BUNDLE, isObject(value) ? String(value['bundle']) : 'another value')
+    only(value, ['bundle', 'ran', 'released', 'enacted', 'charters', 'evidence', 'binding', 'broker'], 'bundle')
     const charters = value['charters']
     if (!Array.isArray(charters) || charters.length === 0 || charters.length > 1000) return refuse('receipt.parse', 'charters', 'the charters of the lineage', 'another value')
     const broker = object(value, 'broker')
     const binding = object(value, 'binding')
+    only(broker, ['evidence', 'nonce', 'seal', 'key'], 'broker')
+    only(binding, ['nonce', 'seal', 'sign', 'charter', 'head'], 'binding')
     return {
       bundle: BUNDLE, ran: logged(value, 'ran'), released: logged(value, 'released'), enacted: logged(value, 'enacted'),
       charters: charters.map(charterOf), evidence: orRefuse(parseEvidence(value['evidence'])),
@@ -97,36 +108,48 @@ export function parseBundle(text: string | Uint8Array): Result<ReceiptBundle> {
 export function verifyReceipt(p: Primitives, bundle: ReceiptBundle, options: VerifyReceiptOptions): Result<Verdict> {
   return attempt(() => {
     const log = checkLogged(p, bundle, options.policy)
-    const released = checkReleased(p, bundle)
+    const { released, broker } = checkReleased(p, bundle, log.released)
     const { charter, lineage } = checkEnacted(p, bundle, released)
     const claims = checkProgram(p, bundle, charter, lineage, released)
     const ran = checkSigned(p, bundle, charter, released, options)
-    return verdictOf(bundle, options, { log, released, charter, lineage, claims, ran })
+    return verdictOf(bundle, options, { log, released, broker, charter, lineage, claims, ran })
   })
 }
 
 /** Logged: each of the three receipts is in the log that the policy names, under a witnessed checkpoint, in this order. */
-function checkLogged(p: Primitives, bundle: ReceiptBundle, policy: LogPolicy): { ran: Included } {
+function checkLogged(p: Primitives, bundle: ReceiptBundle, policy: LogPolicy): { released: Included; ran: Included } {
   const included = (part: Logged) => orRefuse(verifyProof(p, utf8(part.envelope), part.proof, policy))
   const [enacted, released, ran] = [included(bundle.enacted), included(bundle.released), included(bundle.ran)]
   if (enacted.index >= released.index || released.index >= ran.index) refuse('log.proof', 'index', 'enacted before released before ran', `${enacted.index}, ${released.index}, ${ran.index}`)
-  return { ran }
+  return { released, ran }
 }
 
-/** Released: signed by a broker whose own evidence is bound to that key. */
-function checkReleased(p: Primitives, bundle: ReceiptBundle): Receipt {
+/** Released: signed by a broker whose own evidence is bound to that key, and no later than the witnesses saw it. */
+function checkReleased(p: Primitives, bundle: ReceiptBundle, seen: Included): { released: Receipt; broker: Claims } {
   const { broker } = bundle
   const receipt = typed(bundle.released, 'released')
   const time = number(receipt.predicate, 'time')
+  if (seen.time > 0 && time > seen.time + SKEW_SECONDS) refuse('log.proof', 'released.time', `at most ${seen.time + SKEW_SECONDS}`, String(time))
   const claims = orRefuse(verifyEvidence(p, broker.evidence, { now: time }))
+  checkGuarded(claims, 'broker.evidence')
   const bound = toHex(helloData(p, { nonce: fromBase64(broker.nonce), seal: fromBase64(broker.seal), sign: broker.key }))
   if (claims.reportData !== bound) refuse('evidence.report-data', 'broker.evidence', bound, claims.reportData)
   orRefuse(verifyReceiptSignature(p, receipt, broker.key))
   orRefuse(verifyReceiptSignature(p, typed(bundle.enacted, 'enacted'), broker.key))
-  return receipt
+  return { released: receipt, broker: claims }
 }
 
-/** Enacted: an unbroken chain of charters, and for its first epoch the approval of every party over exactly these bytes. */
+/** No debugger, no migration, the most privileged level: without these a machine keeps no secret. */
+function checkGuarded(claims: Claims, at: string): void {
+  if (claims.debug) refuse('appraisal.debug', `${at}.debug`, 'false', 'true')
+  if (claims.migration) refuse('appraisal.migration', `${at}.migration`, 'false', 'true')
+  if (claims.vmpl !== 0) refuse('appraisal.vmpl', `${at}.vmpl`, '0', String(claims.vmpl))
+}
+
+/**
+ * Enacted: an unbroken chain of charters, and over exactly the bytes of the newest the approvals it needs: of every party
+ * for a first epoch, of those whom its review names for a later one.
+ */
 function checkEnacted(p: Primitives, bundle: ReceiptBundle, released: Receipt): { charter: Charter; lineage: Hash } {
   const digests = bundle.charters.map(charter => charterDigest(p, charter))
   bundle.charters.forEach((charter, i) => {
@@ -139,10 +162,13 @@ function checkEnacted(p: Primitives, bundle: ReceiptBundle, released: Receipt): 
     same('receipt.charter', `${name}.charter`, digest, receipt.predicate['charter'])
     same('receipt.charter', `${name}.lineage`, lineage, receipt.predicate['lineage'])
   }
-  if (charter.epoch === 1) {
-    const acts = enacted.predicate['approvals']
-    orRefuse(founded(p, charter, lineage, Array.isArray(acts) ? acts.map((act, i) => parseAct(act, `enacted.approvals[${i}]`)) : refuse('receipt.charter', 'enacted.approvals', 'the approvals', 'none')))
-  }
+  const approvals = enacted.predicate['approvals']
+  if (!Array.isArray(approvals)) return refuse('receipt.charter', 'enacted.approvals', 'the approvals', 'none')
+  const acts = approvals.map((act, i) => parseAct(act, `enacted.approvals[${i}]`))
+  const prev = bundle.charters[bundle.charters.length - 2]
+  if (prev === undefined) orRefuse(founded(p, charter, lineage, acts))
+  // Whether the notice had passed is not judged here, and the verdict says so.
+  else orRefuse(actsSatisfy(p, { lineage, prev, next: charter, digest, proposedAt: 0 }, orRefuse(review(p, prev, charter)), acts, Number.MAX_SAFE_INTEGER))
   return { charter, lineage }
 }
 
@@ -157,12 +183,13 @@ function checkProgram(p: Primitives, bundle: ReceiptBundle, charter: Charter, li
   same('receipt.key', 'released.guest.sign', binding.sign, guest['sign'])
   same('receipt.key', 'released.guest.seal', hashOf(p, fromBase64(binding.seal)), guest['seal'])
   same('receipt.evidence', 'released.nonce', binding.nonce, released.predicate['nonce'])
+  same('receipt.evidence', 'released.head', binding.head, released.predicate['head'])
   same('receipt.charter', 'binding.charter', binding.charter, released.predicate['charter'])
   const name = textAt(object(released.predicate, 'program'), 'name')
   const program = own(charter.programs, name) ?? refuse('program.unknown', 'released.program', Object.keys(charter.programs).join(', '), name)
   same('program.mismatch', 'claims.hostData', programIdentity(p, lineage, name, program).slice('sha256:'.length), claims.hostData)
   if (!program.on.tee.includes(claims.tee)) refuse('place.tee', `programs.${name}.on.tee`, program.on.tee.join(', '), claims.tee)
-  if (claims.debug) refuse('appraisal.debug', 'claims.debug', 'false', 'true')
+  checkGuarded(claims, 'claims')
   return claims
 }
 
@@ -174,38 +201,51 @@ function checkSigned(p: Primitives, bundle: ReceiptBundle, charter: Charter, rel
   for (const key of ['lineage', 'charter', 'epoch', 'evidence']) same('receipt.charter', `ran.${key}`, released.predicate[key], ran.predicate[key])
   const program = object(released.predicate, 'program')
   same('program.mismatch', 'ran.program', jcs(program), jcs(ran.predicate['program'] ?? null))
-  const given = new Set(list(released.predicate, 'assets').map(one => `${textAt(one, 'asset')} ${textAt(one, 'digest')}`))
+  const inputOf = (one: JsonObject) => `${textAt(one, 'asset')} ${number(one, 'version')} ${textAt(one, 'digest')}`
+  const given = new Set(list(released.predicate, 'assets').map(inputOf))
   for (const input of list(ran.predicate, 'inputs')) {
     const asset = textAt(input, 'asset')
-    if (!given.has(`${asset} ${textAt(input, 'digest')}`)) refuse('receipt.subject', `ran.inputs (${asset})`, [...given].join(', '), textAt(input, 'digest'))
+    if (!given.has(inputOf(input))) refuse('receipt.subject', `ran.inputs (${asset})`, [...given].join(', '), textAt(input, 'digest'))
     if (!charter.grants.some(grant => grant.asset === asset && grant.to === program['name'])) refuse('grant.none', `ran.inputs (${asset})`, `a grant of ${asset}`, 'none')
   }
   for (const digest of options.outputs ?? []) if (!ran.subject.some(subject => subject.digest.sha256 === digest)) refuse('receipt.subject', 'ran.subject', ran.subject.map(subject => subject.name).join(', '), digest)
   return ran
 }
 
-interface Verified { log: { ran: Included }; released: Receipt; charter: Charter; lineage: Hash; claims: Claims; ran: Receipt }
+interface Verified { log: { ran: Included }; released: Receipt; broker: Claims; charter: Charter; lineage: Hash; claims: Claims; ran: Receipt }
 
 function verdictOf(bundle: ReceiptBundle, options: VerifyReceiptOptions, verified: Verified): Verdict {
-  const { log, released, charter, lineage, claims, ran } = verified
-  const known = options.measurements
-  if (known !== undefined && !known.includes(claims.measurement)) refuse('appraisal.measurement', 'claims.measurement', known.join(', '), claims.measurement)
+  const { log, released, broker, charter, lineage, claims, ran } = verified
+  if (options.lineage !== undefined) same('receipt.charter', 'charters[0]', options.lineage, lineage)
+  for (const [known, one, at] of [[options.measurements, claims, 'claims.measurement'], [options.brokers, broker, 'broker.measurement']] as const) {
+    if (known !== undefined && !known.includes(one.measurement)) refuse('appraisal.measurement', at, known.join(', '), one.measurement)
+  }
+  return {
+    simulated: claims.simulated || broker.simulated, lineage, charter: bundle.binding.charter, epoch: charter.epoch, name: charter.name, program: textAt(object(ran.predicate, 'program'), 'name'),
+    releasedAt: number(released.predicate, 'time'), witnessedAt: log.ran.time, claims, inputs: ran.predicate['inputs'] ?? [], outputs: ran.subject, checks: checksOf(options, verified),
+  }
+}
+
+/** What held, and as loudly what was not looked at. */
+function checksOf(options: VerifyReceiptOptions, { log, broker, charter, lineage, claims }: Verified): VerdictCheck[] {
   const held = (id: string, detail: string): VerdictCheck => ({ id, result: 'held', detail })
   const skipped = (id: string, detail: string): VerdictCheck => ({ id, result: 'not made', detail })
-  return {
-    simulated: claims.simulated, lineage, charter: bundle.binding.charter, epoch: charter.epoch, name: charter.name, program: textAt(object(ran.predicate, 'program'), 'name'),
-    releasedAt: number(released.predicate, 'time'), witnessedAt: log.ran.time, claims, inputs: ran.predicate['inputs'] ?? [], outputs: ran.subject,
-    checks: [
-      held('log', `entry ${log.ran.index} of ${log.ran.checkpoint.origin}, ${log.ran.witnesses} witness(es)`),
-      held('release', 'signed by a broker whose evidence is bound to its key'),
-      charter.epoch === 1 ? held('charter', `approved by ${Object.keys(charter.parties).join(', ')}`) : skipped('approvals', `epoch ${charter.epoch}: the chain of charters holds; the approvals of later epochs stand in the log`),
-      held('evidence', `${claims.tee}, ${claims.product}, bound to this session`), held('program', 'measured as the charter names it'),
-      known === undefined ? skipped('measurement', `guest runtime ${claims.measurement.slice(0, 16)}… was not compared: no reference value given`) : held('measurement', 'a known guest runtime'),
-      held('receipt', 'signed by the key that the evidence is bound to'),
-      options.outputs === undefined ? skipped('outputs', 'no output file given') : held('outputs', `${options.outputs.length} file(s) are outputs of this run`),
-      ...(claims.simulated ? [skipped('hardware', 'SIMULATED: no hardware vouches for any of this')] : []),
-    ],
-  }
+  const lacking = [shortfall(claims), shortfall(broker)]
+  return [
+    held('log', `entry ${log.ran.index} of ${log.ran.checkpoint.origin}, ${log.ran.witnesses} witness(es)`),
+    ...(options.policy.quorum > 0 ? [] : [skipped('witnesses', 'the policy asks for none: whoever holds the log\'s key could have shown others another log')]),
+    held('release', 'signed by a broker whose evidence is bound to its key'),
+    options.brokers === undefined ? skipped('broker', `broker ${broker.measurement.slice(0, 16)}… was not compared: no reference value given`) : held('broker', 'a known broker'),
+    options.lineage === undefined ? skipped('lineage', `${lineage} was not compared: anybody can write a charter of this name`) : held('lineage', 'the expected one'),
+    held('charter', charter.epoch === 1 ? `approved by ${Object.keys(charter.parties).join(', ')}` : `epoch ${charter.epoch}, approved by those it touches`),
+    ...(charter.epoch === 1 ? [] : [skipped('approvals', `of the epochs before ${charter.epoch} the chain holds; their approvals and every notice stand in the log`)]),
+    held('evidence', `${claims.tee}, ${claims.product}, bound to this session`), held('program', 'measured as the charter names it'),
+    options.measurements === undefined ? skipped('measurement', `guest runtime ${claims.measurement.slice(0, 16)}… was not compared: no reference value given`) : held('measurement', 'a known guest runtime'),
+    lacking.every(one => one === undefined) ? held('patch levels', 'guest and broker at or above the minimum that this version knows') : skipped('patch levels', `guest: ${lacking[0] ?? 'enough'}; broker: ${lacking[1] ?? 'enough'}`),
+    held('receipt', 'signed by the key that the evidence is bound to'),
+    options.outputs === undefined ? skipped('outputs', 'no output file given') : held('outputs', `${options.outputs.length} file(s) are outputs of this run`),
+    ...(claims.simulated || broker.simulated ? [skipped('hardware', `SIMULATED: no hardware vouches for ${claims.simulated && broker.simulated ? 'any of this' : claims.simulated ? 'the guest' : 'the broker'}`)] : []),
+  ]
 }
 
 // ---- readers ------------------------------------------------------------------------------------------------------
@@ -217,6 +257,10 @@ function typed(part: Logged, verb: string): Receipt {
 
 function same(code: 'receipt.charter' | 'receipt.key' | 'receipt.evidence' | 'receipt.subject' | 'program.mismatch', at: string, expected: Json | undefined, got: Json | undefined): void {
   if (expected === undefined || got !== expected) refuse(code, at, String(expected), String(got))
+}
+
+function only(value: JsonObject, keys: readonly string[], at: string): void {
+  for (const key of Object.keys(value)) if (!keys.includes(key)) refuse('receipt.parse', `${at}.${key}`, keys.join(', '), key)
 }
 
 function object(from: JsonObject, key: string): JsonObject {
@@ -232,6 +276,7 @@ function list(from: JsonObject, key: string): JsonObject[] {
 
 function logged(from: JsonObject, key: string): Logged {
   const part = object(from, key)
+  only(part, ['envelope', 'proof'], key)
   return { envelope: textAt(part, 'envelope'), proof: textAt(part, 'proof') }
 }
 

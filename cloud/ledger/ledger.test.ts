@@ -63,7 +63,7 @@ test('the tiles of the log give its checkpoint', () => {
   ledger.append(store.tx, entries(600, 700)) // durable, not shown: no reader sees it
   const file = (path: string) => logFile(ledger, store, path)?.bytes
   const checkpoint = held(parseCheckpoint(fromUtf8(file('checkpoint') ?? assert.fail())))
-  const leaves = [file('tile/0/000'), file('tile/0/001'), file('tile/0/002.p/88')].flatMap(tile => Array.from({ length: (tile ?? assert.fail()).length / 32 }, (_, i) => tile.subarray(32 * i, 32 * i + 32)))
+  const leaves = ['tile/0/000', 'tile/0/001', 'tile/0/002.p/88'].map(path => file(path) ?? assert.fail(path)).flatMap(tile => Array.from({ length: tile.length / 32 }, (_, i) => tile.subarray(32 * i, 32 * i + 32)))
   assert.equal(leaves.length, 600)
   const hashAt: HashAt = (level, index) => level === 0 ? leaves[index] ?? assert.fail() : p.hash('sha256', new Uint8Array([1, ...hashAt(level - 1, 2 * index), ...hashAt(level - 1, 2 * index + 1)]))
   assert.equal(toHex(rootAt(p, 600, hashAt)), toHex(checkpoint.root))

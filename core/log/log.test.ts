@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ed25519 } from '@noble/curves/ed25519.js'
+import { ml_dsa44 } from '@noble/post-quantum/ml-dsa.js'
 import fc from 'fast-check'
 import { toBase64 } from '../bytes/base64.ts'
 import { equal } from '../bytes/bytes.ts'
@@ -10,7 +11,7 @@ import { portable as p } from '../crypto/portable.ts'
 import type { Signer } from '../crypto/primitives.ts'
 import { attempt, type Result } from '../refusal.ts'
 import { checkpointText, parseCheckpoint } from './checkpoint.ts'
-import { cosignNote, COSIGNATURE, ED25519, formatNote, noteKey, parseNote, parseVkey, signedBy, signNote } from './note.ts'
+import { cosignNote, COSIGNATURE, COSIGNATURE_ML_DSA_44, ED25519, formatNote, noteKey, parseNote, parseVkey, signedBy, signNote } from './note.ts'
 import { formatPolicy, parsePolicy, verifyCheckpoint, type LogPolicy } from './policy.ts'
 import { formatProof, parseProof, verifyProof } from './proof.ts'
 import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, verifyConsistency, verifyInclusion, type HashAt } from './tree.ts'
@@ -67,6 +68,39 @@ test('every proof holds, and none holds for another leaf, index, size or root', 
   refused(verifyConsistency(p, 3, new Uint8Array(32), 2, new Uint8Array(32), []), 'log.consistency')
 })
 
+test('a proof changed in any bit holds for nothing', () => {
+  fc.assert(fc.property(fc.integer({ min: 2, max: 40 }), fc.nat(), fc.nat(), fc.nat(), (size, a, b, c) => {
+    const hashAt = treeOf(entriesOf(size))
+    const root = rootAt(p, size, hashAt)
+    const flip = (hashes: readonly Uint8Array[]) => hashes.map((hash, i) => (i === b % hashes.length ? hash.map((byte, j) => (j === c % 32 ? byte ^ (1 << (c % 8)) : byte)) : hash))
+    const index = a % size
+    assert.ok(!verifyInclusion(p, hashAt(0, index), index, size, flip(inclusionProof(p, index, size, hashAt)), root).ok)
+    const old = 1 + (a % (size - 1))
+    assert.ok(!verifyConsistency(p, old, rootAt(p, old, hashAt), size, root, flip(consistencyProof(p, old, size, hashAt))).ok)
+  }), { numRuns: 100 })
+})
+
+test('numbers that are no sizes and hashes that are no hashes are refused, at any magnitude', () => {
+  const hash = new Uint8Array(32)
+  const hashAt: HashAt = () => hash
+  for (const bad of [-1, 0.5, NaN, Infinity, 2 ** 53]) {
+    refused(verifyInclusion(p, hash, bad, 8, [], hash), 'log.inclusion')
+    refused(verifyInclusion(p, hash, 0, bad, [], hash), 'log.inclusion')
+    refused(verifyConsistency(p, bad, hash, 8, hash, []), 'log.consistency')
+    refused(verifyConsistency(p, 1, hash, bad, hash, []), 'log.consistency')
+    refused(attempt(() => inclusionProof(p, bad, 8, hashAt)), 'log.inclusion')
+    refused(attempt(() => consistencyProof(p, bad, 8, hashAt)), 'log.consistency')
+  }
+  refused(attempt(() => consistencyProof(p, 9, 8, hashAt)), 'log.consistency')
+  refused(verifyInclusion(p, hash, 0, 2, [new Uint8Array(31)], hash), 'log.inclusion')
+  refused(verifyConsistency(p, 0, hash, 2, hash, []), 'log.consistency')
+  refused(verifyConsistency(p, 8, new Uint8Array(0), 8, new Uint8Array(0), []), 'log.consistency')
+  // Sizes beside a power of two, where a logarithm would round.
+  const levels = [leafHash(p, utf8('all alike'))]
+  const alike: HashAt = level => (levels[level] ??= nodeHash(p, alike(level - 1, 0), alike(level - 1, 0)))
+  for (const size of [2 ** 49 - 1, 2 ** 49, 2 ** 49 + 1, 2 ** 53 - 1]) assert.ok(verifyInclusion(p, alike(0, 0), size - 1, size, inclusionProof(p, size - 1, size, alike), rootAt(p, size, alike)).ok, String(size))
+})
+
 const log = signer('log')
 const [w1, w2] = [signer('witness 1'), signer('witness 2')]
 const policy: LogPolicy = { log: noteKey(p, 'log.example', ED25519, log.raw).vkey, witnesses: [noteKey(p, 'w1.example', COSIGNATURE, w1.raw).vkey, noteKey(p, 'w2.example', COSIGNATURE, w2.raw).vkey], quorum: 2 }
@@ -89,6 +123,43 @@ test('a checkpoint counts when its log and enough distinct witnesses signed it',
   refused(verifyCheckpoint(p, checkpoint(bad), policy), 'log.signature')
   const crowd = { text, signatures: [...cosigned.signatures, ...Array.from({ length: 20 }, (_, i) => ({ name: `x${i}.example`, keyId: new Uint8Array(4), signature: new Uint8Array(64) }))] }
   assert.ok(verifyCheckpoint(p, checkpoint(crowd), policy).ok, 'unknown signatures are ignored')
+})
+
+test('one key counts once, whatever it is called; a log\'s key is no witness, nor a witness\'s a log', () => {
+  const [w1Again, w1Plain] = [noteKey(p, 'alias.example', COSIGNATURE, w1.raw).vkey, noteKey(p, 'w1.example', ED25519, w1.raw).vkey]
+  const twice = cosignNote(p, cosignNote(p, signed, 'w1.example', w1, 1), 'alias.example', w1, 2)
+  refused(verifyCheckpoint(p, checkpoint(twice), { ...policy, witnesses: [policy.witnesses[0] ?? '', w1Again] }), 'log.witnesses')
+  refused(verifyCheckpoint(p, checkpoint(cosigned), { ...policy, witnesses: [...policy.witnesses, w1Plain] }), 'log.note')
+  refused(verifyCheckpoint(p, checkpoint(cosigned), { ...policy, log: noteKey(p, 'log.example', COSIGNATURE, log.raw).vkey }), 'log.note')
+  for (const quorum of [NaN, -1, 0.5, 3]) refused(verifyCheckpoint(p, checkpoint(cosigned), { ...policy, quorum }), 'log.witnesses')
+  assert.deepEqual(verifyCheckpoint(p, checkpoint(signed), { ...policy, quorum: 0 }), { ok: true, value: { witnesses: 0, time: 0 } })
+})
+
+test('ML-DSA-44 witnesses count beside Ed25519 ones, under their own name, time and tree', () => {
+  const { publicKey: raw, secretKey } = ml_dsa44.keygen(p.hash('sha256', utf8('post-quantum witness')))
+  const pq: Signer = { algorithm: 'ml-dsa-44', publicKey: { kind: 'ml-dsa-44', raw }, sign: message => ml_dsa44.sign(message, secretKey) }
+  const mixed: LogPolicy = { ...policy, witnesses: [policy.witnesses[0] ?? '', noteKey(p, 'pq.example', COSIGNATURE_ML_DSA_44, raw).vkey] }
+  const note = cosignNote(p, cosignNote(p, signed, 'w1.example', w1, 1000), 'pq.example', pq, 3000)
+  assert.deepEqual(verifyCheckpoint(p, checkpoint(note), mixed), { ok: true, value: { witnesses: 2, time: 1000 } })
+  const [last] = note.signatures.slice(-1)
+  const later = last === undefined ? assert.fail() : { ...last, signature: last.signature.map((byte, i) => (i === 7 ? byte ^ 1 : byte)) }
+  refused(verifyCheckpoint(p, checkpoint({ text, signatures: [...note.signatures.slice(0, -1), later] }), mixed), 'log.signature')
+  refused(verifyCheckpoint(p, checkpoint({ text, signatures: [...note.signatures.slice(0, -1), { ...later, signature: new Uint8Array(7) }] }), mixed), 'log.signature')
+})
+
+test('C2SP tlog-policy: what it says is read whole, or refused', () => {
+  const [a, b] = policy.witnesses
+  const good = (body: string, witnesses: readonly (string | undefined)[], quorum: number) => assert.deepEqual(parsePolicy(`log ${policy.log} https://log.example\n${body}`), { ok: true, value: { log: policy.log, witnesses, quorum } })
+  good('quorum none', [], 0)
+  good(`witness a ${a}\nquorum a\n`, [a], 1)
+  good(`# ours\n\t witness a ${a} https://a.example \nwitness b ${b}\ngroup g any a b\nquorum g`, [a, b], 1)
+  good(`witness a ${a}\nwitness b ${b}\ngroup g all a b\nquorum g`, [a, b], 2)
+  for (const bad of [
+    '', `witness a ${a}`, 'quorum none\nquorum none', 'quorum g', `quorum a\nwitness a ${a}`, `witness a ${a}\nwitness a ${b}\nquorum a`, `witness none ${a}\nquorum none`, 'group none any none\nquorum none',
+    `witness a ${a}\ngroup g 2 a\nquorum g`, `witness a ${a}\ngroup g 2 a a\nquorum g`, `witness a ${a}\ngroup g 0 a\nquorum g`, `witness a ${a}\ngroup g 01 a\nquorum g`, `witness a ${a}\ngroup g any\nquorum g`,
+    `witness a ${a}\nwitness b ${b}\ngroup g any a b\ngroup h all g a\nquorum h`, `witness a ${a}\nquorum a b`, 'quorum none\nnothing', `quorum none\nlog ${policy.log}`,
+  ]) refused(parsePolicy(`log ${policy.log}\n${bad}`), 'log.witnesses')
+  assert.deepEqual(parsePolicy(formatPolicy({ ...policy, quorum: 0 })), { ok: true, value: { ...policy, witnesses: [], quorum: 0 } })
 })
 
 test('C2SP signed-note: the example of the specification', () => {

@@ -62,9 +62,9 @@ export function formatPolicy(policy: LogPolicy): string {
 export function verifyCheckpoint(p: Primitives, checkpoint: Checkpoint, policy: LogPolicy): Result<{ witnesses: number; time: number }> {
   return attempt(() => {
     const log = parseVkey(p, policy.log)
+    if (log.type !== ED25519) refuse('log.note', 'policy.log', 'the key of a log', 'a cosigner\'s')
     if (checkpoint.origin !== log.name) refuse('log.origin', 'checkpoint.origin', log.name, checkpoint.origin)
     if (signedBy(p, checkpoint.note, log) === undefined) refuse('log.signature', 'checkpoint', `a signature by ${log.name}`, 'none')
-    if (log.type !== ED25519) refuse('log.note', 'policy.log', 'the key of a log', 'a cosigner\'s')
     if (!Number.isSafeInteger(policy.quorum) || policy.quorum < 0) refuse('log.witnesses', 'policy.quorum', 'a number of witnesses', String(policy.quorum))
     const keys = new Map<string, NoteKey>(policy.witnesses.map(vkey => parseVkey(p, vkey)).map(key => [toHex(key.key), key]))
     for (const { type } of keys.values()) if (type === ED25519) refuse('log.note', 'policy.witnesses', 'keys of cosigners', 'the key of a log')
