@@ -43,7 +43,7 @@ test('base64 (RFC 4648 section 10) and what is beside it', () => {
 
 test('UTF-8: no mark, no overlong form, no surrogate', () => {
   for (const hex of ['efbbbf', 'c0af', 'eda080', 'f8888080', '80', 'e28288c3']) refused(() => fromUtf8(fromHex(hex)), 'bytes.encoding')
-  fc.assert(fc.property(fc.string({ unit: 'grapheme' }), text => assert.equal(fromUtf8(utf8(text)), text.startsWith('\ufeff') ? assert.fail() : text)))
+  fc.assert(fc.property(fc.string({ unit: 'grapheme' }).filter(text => !text.startsWith('\ufeff')), text => assert.equal(fromUtf8(utf8(text)), text)))
 })
 
 test('a frame belongs to one list of parts only (attacks.md row 19)', () => {
