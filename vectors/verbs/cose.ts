@@ -1,0 +1,14 @@
+/** How the vectors of CBOR, COSE and what is written in them run. */
+import { readCbor } from '@cloister/core/bytes/cbor'
+import { fromHex } from '@cloister/core/bytes/hex'
+import { attempt, type Result } from '@cloister/core/refusal'
+
+export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
+  /** { hex }: one CBOR value, strictly. */
+  readCbor: input => attempt(() => readCbor(fromHex(field(input, 'hex') ?? ''))),
+}
+
+function field(input: unknown, name: string): string | undefined {
+  const value: unknown = typeof input === 'object' && input !== null ? Object.entries(input).find(([key]) => key === name)?.[1] : undefined
+  return typeof value === 'string' ? value : undefined
+}
