@@ -13,7 +13,7 @@ export const REFUSAL_CODES = [
   'json.syntax', 'json.duplicate-key', 'json.forbidden-key', 'json.number', 'der.non-canonical', 'der.tag',
   'cbor.syntax', 'cbor.non-canonical', 'cbor.duplicate-key',
   // crypto: signatures, certificates, HPKE
-  'crypto.algorithm', 'crypto.key', 'crypto.signature', 'crypto.open',
+  'crypto.algorithm', 'crypto.key', 'crypto.signature', 'crypto.open', 'cose.header',
   'x509.parse', 'x509.expired', 'x509.not-yet-valid', 'x509.issuer', 'x509.signature', 'x509.not-a-ca', 'x509.path-length',
   'x509.key-usage', 'x509.critical-extension', 'x509.untrusted-root', 'x509.revoked', 'crl.signature', 'crl.expired', 'crl.issuer', 'crl.missing',
   // charter: parse, review
