@@ -9,7 +9,7 @@
  */
 import { shortfall } from './appraisal/appraise.ts'
 import { fromBase64 } from './bytes/base64.ts'
-import { isObject, parseJson, type Json, type JsonObject } from './bytes/json.ts'
+import { isObject, parseJson, shown, type Json, type JsonObject } from './bytes/json.ts'
 import { toHex } from './bytes/hex.ts'
 import { utf8 } from './bytes/text.ts'
 import { jcs } from './bytes/jcs.ts'
@@ -84,7 +84,7 @@ const LIMITS = { bytes: 8 << 20, depth: 32, entries: 200_000, string: 1 << 20 }
 export function parseBundle(text: string | Uint8Array): Result<ReceiptBundle> {
   return attempt(() => {
     const value = parseJson(text, LIMITS)
-    if (!isObject(value) || value['bundle'] !== BUNDLE) return refuse('receipt.parse', 'bundle', BUNDLE, isObject(value) ? String(value['bundle']) : 'another value')
+    if (!isObject(value) || value['bundle'] !== BUNDLE) return refuse('receipt.parse', 'bundle', BUNDLE, isObject(value) ? shown(value['bundle']) : 'another value')
     only(value, ['bundle', 'ran', 'released', 'enacted', 'charters', 'evidence', 'binding', 'broker'], 'bundle')
     const charters = value['charters']
     if (!Array.isArray(charters) || charters.length === 0 || charters.length > 1000) return refuse('receipt.parse', 'charters', 'the charters of the lineage', 'another value')

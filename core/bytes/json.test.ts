@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { attempt, type RefusalCode } from '../refusal.ts'
 import { jcs } from './jcs.ts'
-import { JSON_LIMITS, parseJson, parseJsonObject } from './json.ts'
+import { JSON_LIMITS, parseJson, parseJsonObject, shown } from './json.ts'
 import { utf8 } from './text.ts'
 
 const refused = (text: string, code: RefusalCode, limits = JSON_LIMITS) => {
@@ -48,6 +48,11 @@ test('one key, one value; no key that reaches a prototype (attacks.md rows 10, 1
 test('numbers are kept exactly or refused (RFC 7493 section 2.2)', () => {
   for (const text of ['9007199254740992', '-9007199254740993', '1e309', '-1e309', '1e-400', '1.00000000000000001', '0.1234567890123456789', '-0', '-0.0', '1e20']) refused(text, 'json.number')
   for (const [text, value] of [['9007199254740991', 9007199254740991], ['1e2', 100], ['0', 0], ['0.0', 0], ['-1.5', -1.5]] as const) assert.equal(parseJson(text), value)
+})
+
+test('any value can be shown in a refusal', () => {
+  for (const [text, words] of [['{}', 'an object'], ['[{}]', 'a list'], ['null', 'null'], ['"a"', 'a'], ['1', '1']] as const) assert.equal(shown(parseJson(text)), words)
+  assert.equal(shown(undefined), 'undefined')
 })
 
 test('limits: bytes, depth, values, characters (attacks.md rows 4, 5)', () => {

@@ -41,6 +41,9 @@ export function kindOf(value: Json | undefined): string {
   return value === undefined ? 'nothing' : value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'an object' : typeof value
 }
 
+/** What a refusal shows of a value: plain ones as they are, others by their kind. Objects read here have no prototype, so `String` would throw on them. */
+export const shown = (value: Json | undefined): string => (typeof value === 'object' && value !== null ? kindOf(value) : String(value))
+
 const byteLength = (text: string, max: number) => (text.length > max ? text.length : utf8(text).length)
 const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype'])
 const ESCAPES: Record<string, string> = { '"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' }

@@ -4,7 +4,7 @@
  */
 import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { framed, u64be } from '../bytes/bytes.ts'
-import { isObject, type Json } from '../bytes/json.ts'
+import { isObject, shown, type Json } from '../bytes/json.ts'
 import { utf8 } from '../bytes/text.ts'
 import { algorithmOf, formatKey, parseKey } from '../crypto/keys.ts'
 import type { Primitives, Signer } from '../crypto/primitives.ts'
@@ -48,9 +48,9 @@ export function parseAct(value: Json | undefined, at = 'act'): Act {
     return typeof field === 'string' && form.test(field) ? field : refuse('charter.act', `${at}.${key}`, String(form), typeof field === 'string' ? field : 'nothing')
   }
   const hash = (key: string) => text(key, /^sha256:[0-9a-f]{64}$/) as Hash // the pattern is the type
-  const verb = VERBS.find(known => known === value['verb']) ?? refuse('charter.act', `${at}.verb`, VERBS.join(', '), String(value['verb']))
+  const verb = VERBS.find(known => known === value['verb']) ?? refuse('charter.act', `${at}.verb`, VERBS.join(', '), shown(value['verb']))
   const epoch = value['epoch']
-  if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch) || epoch < 1) return refuse('charter.act', `${at}.epoch`, 'an epoch', String(epoch))
+  if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch) || epoch < 1) return refuse('charter.act', `${at}.epoch`, 'an epoch', shown(epoch))
   return {
     verb, epoch, lineage: hash('lineage'), digest: hash('digest'), party: text('party', /^[a-z][a-z0-9-]{0,31}$/), key: text('key', /^[a-z0-9-]{1,16}:[0-9a-f]{1,8000}$/),
     signature: text('signature', /^[A-Za-z0-9+/=]{1,8000}$/),

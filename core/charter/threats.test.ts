@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { toBase64 } from '../bytes/base64.ts'
+import { parseJson } from '../bytes/json.ts'
 import { utf8 } from '../bytes/text.ts'
 import { formatKey } from '../crypto/keys.ts'
 import { portable as p } from '../crypto/portable.ts'
@@ -181,6 +182,7 @@ test('an act names its party by the charter alone, and carries no other field', 
   ok(verifyAct(p, first, parseAct({ ...act })))
   refused(verifyAct(p, first, parseAct({ ...act, party: 'constructor' })), 'charter.act', /party$/)
   assert.throws(() => parseAct({ ...act, note: 'x' }), /charter\.act at act\.note/)
+  for (const field of ['verb', 'epoch', 'party', 'prev']) assert.throws(() => parseAct({ ...act, [field]: parseJson('{}') }), /charter\.act at act/)
 })
 
 // ---- words for people -----------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
  * Trusts the port; a signature says who stated something, the rest is for `verify.ts`.
  */
 import { fromBase64, toBase64 } from '../bytes/base64.ts'
-import { isObject, parseJson, parseJsonObject, type Json, type JsonObject } from '../bytes/json.ts'
+import { isObject, parseJson, parseJsonObject, shown, type Json, type JsonObject } from '../bytes/json.ts'
 import { jcs } from '../bytes/jcs.ts'
 import { concat } from '../bytes/bytes.ts'
 import { utf8 } from '../bytes/text.ts'
@@ -46,14 +46,14 @@ export function parseReceipt(envelope: string): Result<Receipt> {
   return attempt(() => {
     const outer = parseJsonObject(envelope, LIMITS)
     only(outer, ['payload', 'payloadType', 'signatures'], 'envelope')
-    if (outer['payloadType'] !== PAYLOAD_TYPE) refuse('receipt.type', 'envelope.payloadType', PAYLOAD_TYPE, String(outer['payloadType']))
+    if (outer['payloadType'] !== PAYLOAD_TYPE) refuse('receipt.type', 'envelope.payloadType', PAYLOAD_TYPE, shown(outer['payloadType']))
     const { key, signature } = readSignature(outer['signatures'])
     const payload = fromBase64(text(outer, 'payload', 'envelope'), 'envelope.payload')
     const statement = parseJson(payload, LIMITS)
     if (!isObject(statement)) return refuse('receipt.parse', 'statement', 'an object', 'another value')
     only(statement, ['_type', 'subject', 'predicateType', 'predicate'], 'statement')
-    if (statement['_type'] !== STATEMENT) refuse('receipt.type', 'statement._type', STATEMENT, String(statement['_type']))
-    const [, verb] = PREDICATE.exec(text(statement, 'predicateType', 'statement')) ?? refuse('receipt.type', 'statement.predicateType', 'https://cloister.dev/receipt/<verb>/v1', String(statement['predicateType']))
+    if (statement['_type'] !== STATEMENT) refuse('receipt.type', 'statement._type', STATEMENT, shown(statement['_type']))
+    const [, verb] = PREDICATE.exec(text(statement, 'predicateType', 'statement')) ?? refuse('receipt.type', 'statement.predicateType', 'https://cloister.dev/receipt/<verb>/v1', shown(statement['predicateType']))
     const predicate = statement['predicate']
     if (!isObject(predicate)) return refuse('receipt.parse', 'statement.predicate', 'an object', 'another value')
     return { verb: verb ?? '', subject: readSubjects(statement['subject']), predicate, key, payload, signature }
