@@ -1,0 +1,74 @@
+// A sample of every target with a fresh seed, and the harness itself finding what is planted.
+import assert from 'node:assert/strict'
+import { randomInt } from 'node:crypto'
+import { test } from 'node:test'
+import { utf8 } from '@cloister/core/bytes/text'
+import { readDer, children, oidOf, type Der } from '@cloister/core/bytes/der'
+import { refuse } from '@cloister/core/refusal'
+import { leaf } from '../core/crypto/chain.fixture.ts'
+import { Draw } from './draw.ts'
+import { probe, tally, type Target } from './target.ts'
+import { targets } from './targets/index.ts'
+import { change } from './texts.ts'
+
+const SAMPLE = 200
+const MS = 250 // each target stops sampling after this long: the whole stays under ten seconds
+const start = randomInt(2 ** 40)
+
+for (const target of targets) {
+  test(`fuzz ${target.name}`, () => {
+    const found = tally()
+    const until = performance.now() + MS
+    for (let seed = start; seed < start + SAMPLE && performance.now() < until; seed++) probe(target, seed, found)
+    const [first] = found.findings
+    assert.equal(first, undefined, `${first?.what}\nreplay: npm run fuzz -- ${target.name} --seed ${first?.seed} --inputs 1\ninput: ${first?.hex.slice(0, 4000)}`)
+    assert.ok(found.codes.size > 0, 'nothing was refused: the inputs are not changed')
+  })
+}
+
+const run = (target: Target, inputs: number) => {
+  const found = tally()
+  for (let seed = 0; seed < inputs && found.findings.length === 0; seed++) probe(target, seed, found)
+  return found.findings[0]
+}
+const planted = (part: Partial<Target> & Pick<Target, 'judge'>): Target => ({ name: 'planted', draw: draw => change(draw, leaf.der), ...part })
+
+test('names are given once', () => assert.equal(new Set(targets.map(one => one.name)).size, targets.length))
+
+test('the same seed gives the same input', () => {
+  for (const target of targets) for (const seed of [1, 2 ** 40 + 7]) assert.deepEqual(target.draw(new Draw(target.name, seed)), target.draw(new Draw(target.name, seed)), target.name)
+})
+
+test('every target accepts some of its inputs: nothing is refused at the door', () => {
+  for (const target of targets) {
+    const found = tally()
+    for (let seed = 0; seed < 3000 && found.accepted === 0; seed++) probe(target, seed, found)
+    assert.ok(found.accepted > 0, target.name)
+  }
+})
+
+test('planted: an error deep inside is found by its grammar', () => {
+  const walk = (element: Der, depth: number): void => {
+    if (element.tag === 6 && depth > 3 && oidOf(element) === '2.5.29.14') throw new TypeError('planted')
+    if ((element.tag & 0x20) !== 0) for (const child of children(element, element.tag)) walk(child, depth + 1)
+  }
+  assert.match(run(planted({ judge: input => walk(readDer(input), 0) }), 20_000)?.what ?? '', /no refusal: TypeError: planted/)
+})
+
+test('planted: a signature that is not checked', () => {
+  const valid = leaf.der
+  assert.match(run(planted({ judge: input => readDer(input), signed: { valid: [valid], same: input => String(input) } }), 1000)?.what ?? '', /not what was signed/)
+})
+
+test('planted: an input that is written to, a verdict that changes, a form that is not kept, an unknown code', () => {
+  assert.match(run(planted({ judge: input => { input.fill(0) } }), 10)?.what ?? '', /wrote to its input/)
+  let count = 0
+  assert.match(run(planted({ judge: () => count++ }), 10)?.what ?? '', /differently/)
+  assert.match(run(planted({ judge: () => 1, again: () => 'planted' }), 10)?.what ?? '', /planted/)
+  assert.match(run(planted({ judge: () => refuse('nothing.known' as 'json.syntax', 'a', 'b', 'c') }), 10)?.what ?? '', /unknown code/) // a code that is none
+})
+
+test('planted: an input that takes too long', () => {
+  const slow = planted({ draw: () => utf8('a'), judge: () => { const until = performance.now() + 120; while (performance.now() < until); } })
+  assert.match(run(slow, 1)?.what ?? '', /took \d+ ms/)
+})
