@@ -139,7 +139,7 @@ function buildPath(p: Primitives, input: ChainInput): Certificate[] {
     const last = path[path.length - 1] ?? input.leaf
     const pinned = input.roots.find(root => equal(root.der, last.der))
     if (pinned !== undefined && path.length > 1) return path
-    if (path.length > PATH_MAX) refuse('x509.path-length', 'chain', `at most ${PATH_MAX} certificates`, 'more')
+    if (path.length >= PATH_MAX) refuse('x509.path-length', 'chain', `at most ${PATH_MAX} certificates`, 'more')
     const named = [...input.roots, ...input.intermediates].filter(candidate => equal(candidate.subject, last.issuer) && !path.some(known => equal(known.der, candidate.der)))
     if (named.length === 0) {
       const selfSigned = equal(last.issuer, last.subject)
