@@ -8,11 +8,13 @@ import { utf8 } from '../../bytes/text.ts'
 import { basicConstraintsCa, ECDSA_SHA384, issueCertificate, issueCrl, keyUsage, type CertificatePlan, type IssuerPort } from '../../crypto/issue.ts'
 import { ecdsaToDer } from '../../crypto/keys.ts'
 import { portable } from '../../crypto/portable.ts'
-import type { PublicKey } from '../../crypto/primitives.ts'
+import type { Primitives, PublicKey } from '../../crypto/primitives.ts'
 import { parseCertificate } from '../../crypto/x509.ts'
 import { orRefuse } from '../../refusal.ts'
+import type { Claims } from '../claims.ts'
+import type { VerifyOptions } from '../index.ts'
 import { REPORT_BYTES, SIGNED_BYTES, type SnpProduct } from './report.ts'
-import { VEK_OID, type RootSet, type SnpInput } from './verify.ts'
+import { VEK_OID, verifySnp, type RootSet } from './verify.ts'
 
 /** 2026-01-01. */
 export const NOW = 1_767_225_600
@@ -59,8 +61,13 @@ export interface SnpPlan {
   readonly forger?: Holder
 }
 
-/** What `verifySnp` asks for, complete and honest but for what the plan changes. */
-export function snpInput(plan: SnpPlan = {}, change: Partial<SnpInput> = {}): SnpInput {
+export interface SnpParts extends VerifyOptions { readonly report: Uint8Array; readonly certificates: readonly Uint8Array[]; readonly crls: readonly Uint8Array[]; readonly roots: readonly RootSet[] }
+export type Cache = NonNullable<VerifyOptions['cache']>
+/** The claims of these parts under these roots; leaves with a refusal. */
+export const judgeParts = (port: Primitives, parts: SnpParts): Claims => verifySnp(port, parts)
+
+/** All that is judged, complete and honest but for what the plan changes. */
+export function snpInput(plan: SnpPlan = {}, change: Partial<SnpParts> = {}): SnpParts {
   const { product = 'Genoa', signer = 'vcek' } = plan
   const vek = holder(`SEV-${signer.toUpperCase()}`, `${signer} ${product}`)
   const issuer = plan.issuer ?? holder(signer === 'vcek' ? `SEV-${product}` : `SEV-VLEK-${product}`)
