@@ -10,10 +10,9 @@ import { utf8 } from '@cloister/core/bytes/text'
 import type { Primitives } from '@cloister/core/crypto/primitives'
 import { parseEvidence } from '@cloister/core/evidence/index'
 import { parseReport } from '@cloister/core/evidence/snp/report'
-import { verifySnp } from '@cloister/core/evidence/snp/verify'
 import { orRefuse, refuse } from '@cloister/core/refusal'
 import { nodePrimitives as p } from '../../cloud/crypto/node.ts'
-import { arkList, NOW, snpInput } from '../../core/evidence/snp/snp.fixture.ts'
+import { arkList, judgeParts, NOW, snpInput } from '../../core/evidence/snp/snp.fixture.ts'
 import { changeBytes } from '../bytes.ts'
 import type { Draw } from '../draw.ts'
 import type { Target } from '../target.ts'
@@ -30,7 +29,7 @@ const judgeSnp = (port: Primitives) => (input: Uint8Array) => {
   const json = parseJsonObject(input)
   if (typeof json['kind'] !== 'string') refuse('evidence.kind', 'kind', 'a text', kindOf(json['kind']))
   const evidence = orRefuse(parseEvidence(json))
-  return verifySnp(port, { report: fromBase64(evidence.report), certificates: evidence.certificates.map(one => fromBase64(one)), crls: (evidence.crls ?? []).map(one => fromBase64(one)), roots: milan.roots, now: NOW, requireCrl: true })
+  return judgeParts(port, { report: fromBase64(evidence.report), certificates: evidence.certificates.map(one => fromBase64(one)), crls: (evidence.crls ?? []).map(one => fromBase64(one)), roots: milan.roots, now: NOW, requireCrl: true })
 }
 /** An object that says nothing different: keys in any order; after the first certificate, certificates and lists in any order and any of them twice. */
 const same = (input: Uint8Array) => jcs(Object.fromEntries(Object.entries(parseJsonObject(input)).map(([key, value]) => [key, ['certificates', 'crls'].includes(key) && Array.isArray(value) ? [...(key === 'crls' ? [] : value.slice(0, 1)), ...[...new Set(value.map(one => jcs(one)))].sort()] : value])))
