@@ -4,9 +4,10 @@
  */
 import { p384 } from '@noble/curves/nist.js'
 import { der, derInteger, TAG } from '../../bytes/der.ts'
+import { toHex } from '../../bytes/hex.ts'
 import { utf8 } from '../../bytes/text.ts'
 import { basicConstraintsCa, ECDSA_SHA384, issueCertificate, issueCrl, keyUsage, type CertificatePlan, type IssuerPort } from '../../crypto/issue.ts'
-import { ecdsaToDer } from '../../crypto/keys.ts'
+import { ecdsaToDer, formatKey } from '../../crypto/keys.ts'
 import { portable } from '../../crypto/portable.ts'
 import type { Primitives, PublicKey } from '../../crypto/primitives.ts'
 import { parseCertificate } from '../../crypto/x509.ts'
@@ -21,10 +22,18 @@ export const NOW = 1_767_225_600
 export const DAY = 86_400
 export const CHIP = Uint8Array.from({ length: 64 }, (_, i) => i + 1)
 
+/** The portable port, computing each signature once: hundreds of tests share their chains. */
+export const quick: Primitives = { ...portable, verify: (algorithm, key, message, signature) => once(`${algorithm} ${formatKey(key)} ${toHex(signature)} ${toHex(portable.hash('sha384', message))}`, () => portable.verify(algorithm, key, message, signature)) }
+const computed = new Map<string, unknown>()
+function once<T>(name: string, compute: () => T): T {
+  if (!computed.has(name)) computed.set(name, compute())
+  return computed.get(name) as T // the name begins with what is computed
+}
+
 interface Holder { readonly name: string; readonly key: PublicKey; readonly port: IssuerPort; raw(message: Uint8Array): Uint8Array }
 export function holder(name: string, keyName = name): Holder {
   const secret = portable.hash('sha384', utf8(`snp test key ${keyName}`))
-  const raw = (message: Uint8Array) => p384.sign(portable.hash('sha384', message), secret, { prehash: false })
+  const raw = (message: Uint8Array) => once(`sign ${keyName} ${toHex(portable.hash('sha384', message))}`, () => p384.sign(portable.hash('sha384', message), secret, { prehash: false }))
   return { name, key: { kind: 'p384', raw: p384.getPublicKey(secret, false) }, raw, port: { algorithm: ECDSA_SHA384, sign: tbs => ecdsaToDer(raw(tbs)) } }
 }
 

@@ -7,9 +7,8 @@ import { toHex } from '../../bytes/hex.ts'
 import { utf8 } from '../../bytes/text.ts'
 import { basicConstraintsCa } from '../../crypto/issue.ts'
 import { authority, certificateDer } from '../../crypto/chain.fixture.ts'
-import { portable as p } from '../../crypto/portable.ts'
 import { attempt, type Refusal, type RefusalCode } from '../../refusal.ts'
-import { arkList, CHIP, DAY, holder, judgeParts, NOW, snpInput, TCB, testRoots, type Cache, type SnpParts, type SnpPlan } from './snp.fixture.ts'
+import { arkList, CHIP, DAY, holder, judgeParts, NOW, quick as p, snpInput, TCB, testRoots, type Cache, type SnpParts, type SnpPlan } from './snp.fixture.ts'
 import { parseReport, productOf, REPORT_BYTES, SIGNED_BYTES, tcbOf } from './report.ts'
 import { VEK_OID } from './verify.ts'
 
@@ -65,6 +64,16 @@ test('policy bits are facts', () => {
   assert.deepEqual(read((1n << 17n) | (1n << 20n)), [false, false, false, true])
 })
 
+test('flags of the report', () => {
+  const flags = (value: number) => { const read = parseReport(snpInput({ report: byte(0x48, value) }).report); return [read.authorKeyEnabled, read.maskChipKey] }
+  assert.deepEqual([0, 1, 2, 3].map(flags), [[false, false], [true, false], [false, true], [true, true]])
+})
+
+test('what is under a simulated root is called simulated, by the root alone', () => {
+  const claims = accepted({}, { roots: [{ ...testRoots('Genoa'), simulated: true }] })
+  assert.deepEqual([claims.tee, claims.simulated], ['simulated', true])
+})
+
 test('length, version and algorithm of the report', () => {
   const { report } = snpInput()
   refused('bytes.truncated', 'report', {}, { report: report.subarray(0, REPORT_BYTES - 1) })
@@ -97,7 +106,7 @@ test('reserved bytes and bits are zero, in the version in which they are reserve
 })
 
 test('who signed: VCEK or VLEK, and the certificate is of that kind (attacks.md row 38)', () => {
-  for (const key of [2, 6, 7]) refused('evidence.signer', 'report.signing_key', { report: byte(0x48, key << 2) })
+  for (const key of [2, 6, 7]) assert.equal(refused('evidence.signer', 'report.signing_key', { report: byte(0x48, key << 2) }).expected, 'VCEK or VLEK')
   assert.match(refused('evidence.signer', 'report.signing_key', { report: byte(0x48, 7 << 2) }).got, /not signed/)
   refused('evidence.signer', 'report.signing_key', { report: byte(0x48, 1 << 2) })
   refused('evidence.signer', 'report.signing_key', { signer: 'vlek', report: byte(0x48, 0) })
