@@ -1,7 +1,9 @@
 /** Every target there is. A new format adds its file here. */
 import type { Target } from '../target.ts'
 import { targets as bytes } from './bytes.ts'
+import { targets as cbor } from './cbor.ts'
 import { targets as documents } from './documents.ts'
+import { targets as eventlog } from './eventlog.ts'
 import { targets as evidence } from './evidence.ts'
 
-export const targets: readonly Target[] = [...bytes, ...documents, ...evidence]
+export const targets: readonly Target[] = [...bytes, ...cbor, ...documents, ...evidence, ...eventlog]
