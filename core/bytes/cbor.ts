@@ -261,10 +261,11 @@ export function cborArray(value: Cbor | undefined, at: string, min = 0, max = In
 
 /** The fields of a map whose keys are integers or texts, by key; any other key leaves with `cbor.syntax`. */
 export function cborFields(value: Cbor | undefined, at: string): ReadonlyMap<number | string, Cbor> {
-  return new Map(cborOf('map', value, at).value.map(({ key, value: inner }) => [fieldName(key, at), inner]))
+  return new Map(cborOf('map', value, at).value.map(({ key, value: inner }) => [cborLabel(key, at), inner]))
 }
 
-function fieldName(key: Cbor, at: string): number | string {
+/** A key or label: a text, or an integer that a number keeps exactly. */
+export function cborLabel(key: Cbor, at: string): number | string {
   if (key.kind === 'text') return key.value
   return key.kind === 'int' && typeof key.value === 'number' ? key.value : refuse('cbor.syntax', at, 'keys that are texts or small integers', NAMES[key.kind])
 }

@@ -7,7 +7,7 @@ import { writeCbor, type Writable } from '../bytes/cbor.ts'
 import { fromHex, toHex } from '../bytes/hex.ts'
 import { utf8 } from '../bytes/text.ts'
 import { attempt, type RefusalCode } from '../refusal.ts'
-import { coseAlgorithmNumber, readCoseKey, readSign1, sigStructure, verifySign1, writeCoseKey, writeSign1, type CoseAlgorithm, type Sign1Options } from './cose.ts'
+import { coseAlgorithmNumber, coseKeyKind, readCoseKey, readSign1, sigStructure, verifySign1, writeCoseKey, writeSign1, type CoseAlgorithm, type Sign1Options } from './cose.ts'
 import { portable as p } from './portable.ts'
 import type { PublicKey } from './primitives.ts'
 
@@ -75,16 +75,20 @@ test('the algorithm stands in the protected header and nowhere else (RFC 9052 se
   refused(() => read(raw(head, header('ES384'), payload, signature)), 'cose.header', 'in both')
   refused(() => read(signed('ES256', true, new Map([[1, -7]]))), 'cose.header', 'the same in both')
   for (const number of [-36, -16, 5, -65535, 0, -257]) refused(() => read(raw(writeCbor(new Map([[1, number]])), none, payload, signature)), 'crypto.algorithm', String(number))
-  refused(() => read(raw(writeCbor(new Map<Writable, Writable>([[1, 'ES256']])), none, payload, signature)), 'crypto.algorithm', 'as text')
-  assert.equal(read(raw(writeCbor(new Map([[1, -51]])), none, payload, signature)).algorithm, 'ES384')
+  for (const text of ['ES256', '-7']) refused(() => read(raw(writeCbor(new Map<Writable, Writable>([[1, text]])), none, payload, signature)), 'crypto.algorithm', 'as text')
+  for (const [number, name, kind] of [[-7, 'ES256', 'p256'], [-9, 'ES256', 'p256'], [-35, 'ES384', 'p384'], [-51, 'ES384', 'p384'], [-8, 'EdDSA', 'ed25519'], [-19, 'EdDSA', 'ed25519'], [-37, 'PS256', 'rsa'], [-38, 'PS384', 'rsa'], [-39, 'PS512', 'rsa']] as const) {
+    const { algorithm } = read(raw(writeCbor(new Map([[1, number]])), none, payload, signature))
+    assert.deepEqual([algorithm, coseKeyKind(algorithm)], [name, kind])
+  }
+  assert.ok(toHex(writeSign1({ protected: new Map(), payload, tagged: true }, () => signature)).startsWith('d28440a0'), 'an empty protected header is an empty string')
 })
 
 test('critical parameters: known to the caller, there, and protected (RFC 9052 section 3.1)', () => {
   const of = (more: [Writable, Writable][], options?: Partial<Sign1Options>) => read(raw(writeCbor(header('ES256', ...more)), new Map(), payload, new Uint8Array(64)), options)
   refused(() => of([[2, [15]], [15, 1]]), 'cose.header', 'unknown')
   refused(() => of([[2, [15]]], { criticalKnown: [15] }), 'cose.header', 'not there')
-  refused(() => of([[2, [2n ** 64n - 1n]]], { criticalKnown: [15] }), 'cose.header', 'a huge label')
-  refused(() => of([[2, [true]]]), 'cose.header', 'not a label')
+  refused(() => of([[2, [2n ** 64n - 1n]]], { criticalKnown: [15] }), 'cbor.syntax', 'a huge label')
+  for (const label of [true, { float: 15 }, utf8('15'), [15]]) refused(() => of([[2, [label]], [15, 1]], { criticalKnown: [15] }), 'cbor.syntax', 'not a label')
   refused(() => of([[2, []]]), 'cbor.syntax', 'an empty list')
   refused(() => of([[2, 15]]), 'cbor.syntax', 'not a list')
   assert.ok(of([[2, [15, 1]], [15, 1]], { criticalKnown: [15] }))
@@ -126,8 +130,10 @@ test('COSE_Key: what was written is read, and nothing private, partial or foreig
     return readCoseKey(writeCbor(fields))
   }
   assert.ok(key([[2, utf8('id')], [3, -7], [4, [1, 2]]]))
-  for (const [about, change] of [['private', [[-4, new Uint8Array(32)]]], ['another curve', [[-1, 3]]], ['another type', [[1, 1]]], ['compressed', [[-3, true]]], ['short', [[-2, new Uint8Array(31)]]], ['long', [[-3, new Uint8Array(33)]]], ['for signing only', [[4, [1]]]], ['another algorithm', [[3, -35]]], ['an unknown parameter', [[5, utf8('iv')]]], ['a text', [['1', 2]]]] as [string, [Writable, Writable][]][]) refused(() => key(change), 'crypto.key', about)
+  for (const [about, change] of [['private', [[-4, new Uint8Array(32)]]], ['another curve', [[-1, 3]]], ['another type', [[1, 1]]], ['compressed', [[-3, true]]], ['short', [[-2, new Uint8Array(31)]]], ['long', [[-3, new Uint8Array(33)]]], ['for signing only', [[4, [1]]]], ['for 2.0', [[4, [{ float: 2 }]]]], ['a byte in the wrong half', [[-2, new Uint8Array(31)], [-3, new Uint8Array(33)]]], ['another algorithm', [[3, -35]]], ['an unknown parameter', [[5, utf8('iv')]]], ['a text', [['1', 2]]]] as [string, [Writable, Writable][]][]) refused(() => key(change), 'crypto.key', about)
   refused(() => key([], [-3]), 'crypto.key')
+  refused(() => readCoseKey(writeCbor(new Map<Writable, Writable>([[1, 1], [-1, 6], [-2, new Uint8Array(32)], [-3, new Uint8Array(32)]]))), 'crypto.key', 'Ed25519 with a second coordinate')
+  refused(() => readCoseKey(writeCbor(new Map<Writable, Writable>([[1, 3], [-1, new Uint8Array(256)], [-2, new Uint8Array([3])], [-3, new Uint8Array(256)]]))), 'crypto.key', 'RSA with its private exponent')
   refused(() => key([[3, -36]]), 'crypto.algorithm')
   for (const without of [1, -1]) refused(() => key([], [without]), 'cbor.syntax')
   refused(() => readCoseKey(writeCbor(new Map<Writable, Writable>([[1, 3], [-1, new Uint8Array(128)], [-2, new Uint8Array([3])]]))), 'cbor.syntax')

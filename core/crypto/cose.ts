@@ -4,7 +4,7 @@
  * caller does not know refuses. The unprotected header is not signed, so nothing here is decided by what it says.
  * Trusts: the port handed in, and the key that the caller chose.
  */
-import { cborArray, cborBytes, cborFields, cborInt, cborOf, readCbor, writeCbor, type Cbor, type CborOptions, type Writable } from '../bytes/cbor.ts'
+import { cborArray, cborBytes, cborFields, cborInt, cborLabel, cborOf, readCbor, writeCbor, type Cbor, type CborOptions, type Writable } from '../bytes/cbor.ts'
 import { refuse } from '../refusal.ts'
 import { pointOf, rawKey } from './keys.ts'
 import type { Primitives, PublicKey, SignatureAlgorithm } from './primitives.ts'
@@ -83,7 +83,9 @@ const ALGORITHMS: Record<CoseAlgorithm, { readonly port: SignatureAlgorithm; rea
 }
 /** The registered numbers; -9, -51 and -19 are the fully specified names of the first three. */
 const NUMBERS: ReadonlyMap<number, CoseAlgorithm> = new Map([[-7, 'ES256'], [-9, 'ES256'], [-35, 'ES384'], [-51, 'ES384'], [-8, 'EdDSA'], [-19, 'EdDSA'], [-37, 'PS256'], [-38, 'PS384'], [-39, 'PS512']])
-/** What a COSE algorithm is called in its registry. */
+/** The kind of key that an algorithm needs. */
+export const coseKeyKind = (name: CoseAlgorithm): PublicKey['kind'] => ALGORITHMS[name].kind
+/** The number of an algorithm in its registry. */
 export const coseAlgorithmNumber = (name: CoseAlgorithm): number => [...NUMBERS].find(([, known]) => known === name)?.[0] ?? 0
 
 function algorithmOf(header: CoseHeader, at: string): CoseAlgorithm {
@@ -110,9 +112,9 @@ function checkHeaders(header: CoseHeader, unprotected: CoseHeader, known: readon
   if (unprotected.has(HEADER.critical)) refuse('cose.header', `${at}.unprotected`, 'crit in the protected header', 'crit in the unprotected')
   const critical = header.get(HEADER.critical)
   for (const one of critical === undefined ? [] : cborArray(critical, `${at}.crit`, 1, 16)) {
-    const label = one.kind === 'int' || one.kind === 'text' ? one.value : refuse('cose.header', `${at}.crit`, 'labels', one.kind)
-    if (typeof label === 'bigint' || !header.has(label)) refuse('cose.header', `${at}.crit`, 'parameters that are there', String(label))
-    else if (!known.includes(label) && label !== HEADER.algorithm) refuse('cose.header', `${at}.crit`, known.length === 0 ? 'no critical parameter' : known.join(', '), String(label))
+    const label = cborLabel(one, `${at}.crit`)
+    if (!header.has(label)) refuse('cose.header', `${at}.crit`, 'parameters that are there', String(label))
+    if (!known.includes(label) && label !== HEADER.algorithm) refuse('cose.header', `${at}.crit`, known.length === 0 ? 'no critical parameter' : known.join(', '), String(label))
   }
 }
 
