@@ -6,6 +6,7 @@ import { concat } from '../../bytes/bytes.ts'
 import { utf8 } from '../../bytes/text.ts'
 import { portable as p } from '../../crypto/portable.ts'
 import { attempt } from '../../refusal.ts'
+import { dearmor } from './armor.ts'
 import { bech32, fromBech32 } from './bech32.ts'
 import { CHUNK, decrypt, encrypt, generateIdentity, recipientOf } from './index.ts'
 import { parseHeader } from './header.ts'
@@ -91,6 +92,20 @@ test('bech32 keeps any bytes, and refuses any altered letter', () => {
     const other = `${text.slice(0, at)}${text[at] === 'q' ? 'p' : 'q'}${text.slice(at + 1)}`
     assert.equal(attempt(() => fromBech32('age', other, 'key')).ok, false)
   }), { numRuns: 200 })
+})
+
+test('a key longer than any is refused before it is read', () => {
+  const text = (length: number) => { const whole = bech32('age', new Uint8Array(length)); return [whole.length, attempt(() => fromBech32('age', whole, 'key')).ok] }
+  assert.deepEqual(text(2553), [4095, true])
+  assert.deepEqual(text(2554), [4097, false])
+})
+
+test('armor: white space around it, and none of any length inside; it costs no more than its length', () => {
+  const armored = (before: string, inside: string, after: string) => utf8(`${before}-----BEGIN AGE ENCRYPTED FILE-----\n${inside}\n-----END AGE ENCRYPTED FILE-----${after}`)
+  assert.deepEqual(dearmor(armored(' \r\n\t', 'YWdl', '\n\n \t\r')), utf8('age'))
+  const much = ' '.repeat(300_000)
+  assert.deepEqual(dearmor(armored(much, 'YWdl', much)), utf8('age'))
+  for (const [before, inside, after] of [['', `YW${much}dl`, ''], [`x${much}`, 'YWdl', ''], ['', 'YWdl', `${much}x`], ['', much, '']] as const) assert.equal(attempt(() => dearmor(armored(before, inside, after))).ok, false)
 })
 
 test('a refusal shows no secret', () => {

@@ -16,7 +16,7 @@ export function isArmored(bytes: Uint8Array): boolean {
 export function dearmor(bytes: Uint8Array): Uint8Array {
   const bad = (): never => refuse('age.header', 'armor', `${BEGIN}, lines of 64 characters, ${END}`, 'another form')
   const read = attempt(() => fromUtf8(bytes))
-  const text = read.ok ? read.value.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, '') : bad()
+  const text = read.ok ? trimmed(read.value) : bad()
   const lines = text.replaceAll('\r\n', '\n').split('\n')
   const body = lines.slice(1, -1)
   if (lines[0] !== BEGIN || lines[lines.length - 1] !== END) bad()
@@ -26,4 +26,12 @@ export function dearmor(bytes: Uint8Array): Uint8Array {
   })
   const decoded = attempt(() => fromBase64(body.join('')))
   return decoded.ok ? decoded.value : bad()
+}
+
+/** Without white space at both ends. By hand: a pattern that ends with `+$` takes quadratic time over white space in the middle. */
+function trimmed(text: string): string {
+  let [from, to] = [0, text.length]
+  while (from < to && ' \t\r\n'.includes(text[from] ?? 'x')) from++
+  while (to > from && ' \t\r\n'.includes(text[to - 1] ?? 'x')) to--
+  return text.slice(from, to)
 }

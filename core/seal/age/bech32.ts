@@ -1,6 +1,8 @@
 /** Bech32 (BIP 173) without its length limit, as age writes keys (C2SP age). Trusts nothing. */
 import { refuse } from '../../refusal.ts'
 
+/** Twice the longest key there is, a hybrid recipient. */
+const TEXT_MAX = 4096
 const ALPHABET = 'qpzry9x8gf2tvdw0s3jn54khce6mua7l'
 
 /** Text of `hrp` and bytes, lower case. */
@@ -13,6 +15,7 @@ export function bech32(hrp: string, bytes: Uint8Array): string {
 /** The bytes behind a text that begins with `hrp`. Leaves with `crypto.key`; never shows the text, it may be secret. */
 export function fromBech32(hrp: string, text: string, at: string): Uint8Array {
   const bad = (): never => refuse('crypto.key', at, `${hrp}1…`, 'another text')
+  if (text.length > TEXT_MAX) bad()
   const lower = text.toLowerCase()
   if ((text !== lower && text !== text.toUpperCase()) || !lower.startsWith(`${hrp}1`)) bad()
   const values = lower.slice(hrp.length + 1).split('').map(letter => ALPHABET.indexOf(letter))
