@@ -40,11 +40,24 @@ const changes: readonly Change[] = [
   }),
 ]
 
-/** One to three changes. */
+/** One to three changes; once in a while so much of the same that limits are reached. */
 export function changeBytes(draw: Draw, bytes: Uint8Array): Uint8Array {
+  if (draw.oneIn(400)) return swollen(draw, bytes)
   let out = bytes
   for (let left = draw.oneIn(3) ? draw.between(2, 3) : 1; left > 0; left--) out = draw.pick(changes)(draw, out)
   return out
+}
+
+/** A run repeated up to a size at which readers have limits. */
+function swollen(draw: Draw, bytes: Uint8Array): Uint8Array {
+  return run(draw, bytes, (from, to) => {
+    const size = draw.pick([4096, 65_536, 1 << 18, 1 << 20])
+    const piece = bytes.subarray(from, Math.max(to, from + 1))
+    if (piece.length === 0) return bytes
+    const many = new Uint8Array(size)
+    for (let at = 0; at < size; at++) many[at] = piece[at % piece.length] ?? 0
+    return replaced(bytes, from, from, many)
+  })
 }
 
 function set(bytes: Uint8Array, at: number, to: (value: number) => number): Uint8Array {

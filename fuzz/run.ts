@@ -73,7 +73,7 @@ function run(worker: Worker, at: Float64Array, job: Job): Promise<Done | undefin
       worker.off('error', broken)
       resolve(done)
     }
-    const broken = (error: unknown) => { clearInterval(timer); reject(error instanceof Error ? error : new Error(String(error))) }
+    const broken = (error: unknown) => { clearInterval(timer); reject(new Error(`the harness itself failed at ${job.target} seed ${at[0]}`, { cause: error })) }
     worker.on('message', end)
     worker.on('error', broken)
     worker.postMessage(job)

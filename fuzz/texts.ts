@@ -32,6 +32,7 @@ type Tree = null | boolean | number | string | Tree[] | { pairs: [string, Tree][
 export function changeJson(draw: Draw, text: string): string {
   let tree: Tree
   try { tree = treeOf(JSON.parse(text)) } catch { return changeText(draw, text) }
+  if (draw.oneIn(400)) return swollen(draw, text)
   for (let left = draw.oneIn(4) ? draw.between(2, 3) : 1; left > 0; left--) tree = changeTree(draw, tree)
   return write(draw, tree, draw.oneIn(8))
 }
@@ -112,6 +113,7 @@ const WORDS = ['\n', '\n\n', ' ', '  ', '\t', '\r\n', '\u0000', '\ufeff', '=', '
 
 /** Lines and words of a text: dropped, doubled, swapped, put in; base64 and PEM bodies in their own format. */
 export function changeText(draw: Draw, text: string): string {
+  if (draw.oneIn(300)) return swollen(draw, text)
   const kind = draw.below(9)
   if (kind <= 2) return inside(draw, text)
   if (kind <= 5) return lines(draw, text)
@@ -119,6 +121,14 @@ export function changeText(draw: Draw, text: string): string {
   if (kind === 6) return text.slice(0, at) + draw.pick(WORDS) + text.slice(at)
   if (kind === 7) return text.slice(0, at) + draw.pick(WORDS) + text.slice(at + draw.between(1, 4))
   return text.slice(0, at) + draw.pick(WORDS).repeat(draw.pick([1, 10, 200])) + text.slice(draw.oneIn(2) ? at : text.length)
+}
+
+/** A word, a line or a run of the text repeated up to a size at which readers have limits. */
+function swollen(draw: Draw, text: string): string {
+  const at = draw.below(text.length + 1)
+  const all = text.split('\n')
+  const piece = draw.pick([draw.pick(WORDS), `${draw.pick(all)}\n`, text.slice(at, at + draw.between(1, 200)), '[', '{"a":', '- ', '"a",'])
+  return text.slice(0, at) + piece.repeat(Math.ceil(draw.pick([4096, 65_536, 1 << 18, 1 << 20]) / Math.max(1, piece.length))) + text.slice(at)
 }
 
 function lines(draw: Draw, text: string): string {

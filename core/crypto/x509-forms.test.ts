@@ -211,7 +211,7 @@ test('lists of version 1, with later dates, and with extensions that say that th
 test('a refusal of a chain keeps its place and its reason under the name of who asked', () => {
   const refusal = refusalOf('x509.expired', 'chain[0]', 'a', 'b', 'c')
   assert.deepEqual(chainRefusal('evidence.chain', { ok: false, refusal }), { ok: false, refusal: { code: 'evidence.chain', at: 'chain[0] (x509.expired)', expected: 'a', got: 'b', fix: 'c' } })
-  assert.throws(() => chainRefusal('evidence.chain', { ok: true, value: 1 }), TypeError)
+  assert.throws(() => chainRefusal('evidence.chain', { ok: true, value: 1 }), /no refusal/)
 })
 
 test('PSS as the certificates of AMD and of the simulated root write it', () => {

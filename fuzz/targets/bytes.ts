@@ -11,7 +11,7 @@ import { readPem, writePem } from '@cloister/core/crypto/pem'
 import type { PublicKey } from '@cloister/core/crypto/primitives'
 import { parseCertificate, parseCrl, validateChain, type Certificate, type RevocationList } from '@cloister/core/crypto/x509'
 import { amdRoots } from '@cloister/core/evidence/snp/roots'
-import { attempt, orRefuse } from '@cloister/core/refusal'
+import { attempt, orRefuse, refuse } from '@cloister/core/refusal'
 import { certificateDer, crlDer, LEAF, LEAF_EXTENSIONS, leaf, MIDDLE, middle, NOW, ROOT, root } from '../../core/crypto/chain.fixture.ts'
 import { nodePrimitives as p } from '../../cloud/crypto/node.ts'
 import { changeBytes } from '../bytes.ts'
@@ -79,7 +79,7 @@ export const targets: readonly Target[] = [
       return JSON.stringify(JSON.parse(textOf(input))) === JSON.stringify(value as Json) ? undefined : 'not what JSON.parse reads' // what judge gave
     },
   },
-  { name: 'der', draw: changedOneOf([...CERTIFICATES.slice(0, 4), ...LISTS, ...SPKIS, ...SIGNATURES]), judge: input => walk(readDer(input)) },
+  { name: 'der', draw: changedOneOf([...CERTIFICATES.slice(0, 4), ...LISTS, ...SPKIS, ...SIGNATURES]), judge: input => (input.length > 1 << 17 ? refuse('bytes.too-large', 'der', 'what the readers of certificates let in', `${input.length} bytes`) : walk(readDer(input))) },
   { name: 'spki', draw: changedOneOf(SPKIS), judge: input => spkiToKey(input), again: (_, value) => (formatKey(spkiToKey(keyToSpki(value as PublicKey))) === formatKey(value as PublicKey) ? undefined : 'another key when written again') }, // what judge gave
   { name: 'key-text', draw: draw => utf8(draw.oneIn(20) ? draw.pick(KEYS) : changeText(draw, draw.pick(KEYS))), judge: input => parseKey(textOf(input)), again: (input, value) => (formatKey(value as PublicKey) === textOf(input) ? undefined : 'written back as another text') }, // what judge gave
   { name: 'ecdsa-der', draw: changedOneOf(SIGNATURES), judge: input => ecdsaFromDer(input, input.length > 80 ? 48 : 32), again: (input, value) => (equal(ecdsaToDer(value as Uint8Array), input) ? undefined : 'two forms of one signature') }, // what judge gave
