@@ -59,7 +59,7 @@ export function readCbor(bytes: Uint8Array, options: CborOptions = {}): Cbor {
 const BREAK = 0xff
 /** Additional information (the low five bits of the first byte) that says where the argument stands. */
 const INFO = { direct: 23, indefinite: 31 }
-const MAJOR: readonly string[] = ['an integer', 'an integer', 'bytes', 'text', 'an array', 'a map', 'a tag', 'a simple value']
+const MAJOR: readonly string[] = ['an integer', 'an integer', 'bytes', 'text', 'a list', 'a map', 'a tag']
 
 class Parser {
   readonly #bytes: Uint8Array
@@ -94,7 +94,7 @@ class Parser {
     const argument = this.#argument(info, at)
     switch (major) {
       case 0: return this.#done(at, { kind: 'int', value: argument })
-      case 1: return this.#done(at, { kind: 'int', value: typeof argument === 'number' ? exact(-1n - BigInt(argument)) : -1n - argument })
+      case 1: return this.#done(at, { kind: 'int', value: exact(-1n - BigInt(argument)) })
       case 2: return this.#done(at, { kind: 'bytes', value: this.#take(argument) })
       case 3: return this.#done(at, { kind: 'text', value: this.#text(argument) })
       case 4: return this.#done(at, { kind: 'array', value: this.#array(this.#count(argument, 1), depth) })
@@ -134,18 +134,17 @@ class Parser {
     if (this.#options.indefinite !== true) this.#bad('cbor.non-canonical', at, 'a length', `${MAJOR[major]} of indefinite length`)
     if (major === 4) return this.#done(at, { kind: 'array', value: this.#array(Infinity, depth) })
     if (major === 5) return this.#done(at, { kind: 'map', value: this.#map(Infinity, depth) })
-    const chunks: Cbor[] = []
-    const kind = major === 2 ? 'bytes' : 'text'
-    while (!this.#broken()) chunks.push(this.#chunk(kind, depth))
-    return kind === 'bytes' ? this.#done(at, { kind, value: concat(...chunks.flatMap(chunk => (chunk.kind === 'bytes' ? [chunk.value] : []))) })
-      : this.#done(at, { kind, value: chunks.flatMap(chunk => (chunk.kind === 'text' ? [chunk.value] : [])).join('') })
+    const chunks: Uint8Array[] = []
+    while (!this.#broken()) chunks.push(this.#chunk(major))
+    return major === 2 ? this.#done(at, { kind: 'bytes', value: concat(...chunks) }) : this.#done(at, { kind: 'text', value: chunks.map(chunk => fromUtf8(chunk, this.#where(at))).join('') })
   }
 
-  /** Chunks are strings of the same kind that have a length of their own. */
-  #chunk(kind: 'bytes' | 'text', depth: number): Cbor {
-    const first = this.#peek()
-    if (first >> 5 !== (kind === 'bytes' ? 2 : 3) || (first & 31) === INFO.indefinite) this.#bad('cbor.syntax', this.#offset, `${kind} with a length`, `0x${first.toString(16)}`)
-    return this.#value(depth + 1)
+  /** Chunks are strings of the same kind that have a length of their own; a character does not go over two. */
+  #chunk(major: number): Uint8Array {
+    const at = this.#offset
+    const first = this.#u8()
+    if (first >> 5 !== major || (first & 31) === INFO.indefinite) this.#bad('cbor.syntax', at, `${MAJOR[major]} with a length`, `0x${first.toString(16)}`)
+    return this.#take(this.#argument(first & 31, at))
   }
 
   #broken(): boolean {
@@ -163,7 +162,8 @@ class Parser {
       case 24: return this.#simple(this.#u8(), at)
       case 25: case 26: case 27: return this.#float(2 ** (info - 24), at)
       case INFO.indefinite: return this.#bad('cbor.syntax', at, 'a value', 'a break outside of an indefinite length')
-      default: return info < 20 ? this.#done(at, { kind: 'simple', value: info }) : this.#bad('cbor.syntax', at, 'a value', `reserved 0x${(0xe0 | info).toString(16)}`)
+      case 28: case 29: case 30: return this.#bad('cbor.syntax', at, 'a value', `reserved 0x${(0xe0 | info).toString(16)}`)
+      default: return this.#done(at, { kind: 'simple', value: info })
     }
   }
 
@@ -184,10 +184,10 @@ class Parser {
     if (info <= INFO.direct) return info
     if (info > 27) return this.#bad('cbor.syntax', at, 'a length or value', `reserved additional information ${info}`)
     const length = 2 ** (info - 24)
-    const value = this.#take(length).reduce((sum, byte) => (length === 8 ? sum : sum * 256 + byte), 0)
-    const wide = length === 8 ? exact(this.#view.getBigUint64(at + 1)) : value
-    if (this.#options.longForms !== true && wide < (LEAST[info - 24] ?? 0)) this.#bad('cbor.non-canonical', at, 'the shortest form', `${wide} in ${length} bytes`)
-    return wide
+    const piece = this.#take(length)
+    const value = length === 8 ? exact(this.#view.getBigUint64(at + 1)) : piece.reduce((sum, byte) => sum * 256 + byte, 0)
+    if (this.#options.longForms !== true && value < (LEAST[info - 24] ?? 0)) this.#bad('cbor.non-canonical', at, 'the shortest form', `${value} in ${length} bytes`)
+    return value
   }
 
   /** A number of entries that can still follow: each takes at least one byte per value. */
@@ -217,7 +217,7 @@ const LEAST: readonly number[] = [24, 2 ** 8, 2 ** 16, 2 ** 32]
 const exact = (value: bigint): number | bigint => (value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value)
 
 /** One text per value, whatever form it was written in. */
-const identity = (key: Cbor): string => (key.kind === 'int' ? String(key.value) : key.kind === 'text' ? JSON.stringify(key.value) : `0x${toHex(writeCbor(toWritable(key)))}`)
+const identity = (key: Cbor): string => toHex(writeCbor(toWritable(key)))
 
 /** IEEE 754 binary16 (RFC 8949 appendix D). */
 function halfFloat(bits: number): number {
@@ -324,14 +324,13 @@ function head(major: number, argument: bigint): Uint8Array {
 }
 
 function mapBytes(map: ReadonlyMap<Writable, Writable>): Uint8Array {
-  const entries = [...map].map(([key, value]) => ({ key: writeCbor(key), value: writeCbor(value) }))
-  const sorted = entries.map(entry => ({ ...entry, name: toHex(entry.key) })).toSorted((a, b) => (a.name < b.name ? -1 : 1))
-  return concat(head(5, BigInt(map.size)), ...sorted.flatMap(({ key, value }) => [key, value]))
+  const entries = new Map([...map].map(([key, value]) => [toHex(writeCbor(key)), [writeCbor(key), writeCbor(value)] as const]))
+  return concat(head(5, BigInt(map.size)), ...[...entries.keys()].toSorted().flatMap(name => entries.get(name) ?? []))
 }
 
 function simpleBytes(value: number): Uint8Array {
   if (!Number.isInteger(value) || value < 0 || value > 255 || (value >= 20 && value < 32)) throw new RangeError('not a simple value without a name')
-  return new Uint8Array(value < 20 ? [0xe0 | value] : [0xf8, value])
+  return new Uint8Array(value < 32 ? [0xe0 | value] : [0xf8, value])
 }
 
 /** The shortest of the three forms that keeps the value; NaN has one. */
@@ -347,12 +346,11 @@ function floatBytes(value: number): Uint8Array {
   return new Uint8Array(out.buffer, 0, 5)
 }
 
-/** The bits of binary16 that mean this value, if any do. */
+/** The bits of binary16 that mean this value, if any do: what does not fit reads back as another. */
 function halfBits(value: number): number | undefined {
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0
   const size = Math.abs(value)
-  const exponent = size === 0 ? 0 : size === Infinity ? 31 : Math.max(0, Math.min(31, Math.floor(Math.log2(size)) + 15))
-  const mantissa = exponent === 31 ? 0 : exponent === 0 ? size * 2 ** 24 : size * 2 ** (25 - exponent) - 1024
-  const bits = sign | exponent << 10 | mantissa
-  return Number.isInteger(mantissa) && mantissa >= 0 && mantissa < 1024 && Object.is(halfFloat(bits), value) ? bits : undefined
+  const exponent = Math.max(0, Math.min(31, Math.floor(Math.log2(size)) + 15))
+  const mantissa = exponent === 0 ? size * 2 ** 24 : size * 2 ** (25 - exponent) - 1024
+  const bits = (value < 0 || Object.is(value, -0) ? 0x8000 : 0) | exponent << 10 | mantissa
+  return Object.is(halfFloat(bits), value) ? bits : undefined
 }
