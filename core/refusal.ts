@@ -11,7 +11,7 @@ export const REFUSAL_CODES = [
   // bytes: strict readers
   'bytes.truncated', 'bytes.trailing', 'bytes.too-large', 'bytes.too-deep', 'bytes.encoding',
   'json.syntax', 'json.duplicate-key', 'json.forbidden-key', 'json.number', 'der.non-canonical', 'der.tag',
-  'cbor.syntax', 'cbor.non-canonical', 'cbor.duplicate-key',
+  'cbor.syntax', 'cbor.non-canonical', 'cbor.duplicate-key', 'xml.syntax',
   // crypto: signatures, certificates, HPKE
   'crypto.algorithm', 'crypto.key', 'crypto.signature', 'crypto.open', 'cose.header',
   'x509.parse', 'x509.expired', 'x509.not-yet-valid', 'x509.issuer', 'x509.signature', 'x509.not-a-ca', 'x509.path-length',
