@@ -47,6 +47,7 @@ test('runtime events stand in RTMR3 and nothing else does; boot events bring the
 
 test('only the fields and types of the format', () => {
   for (const value of [{}, 'text', null, [1], [runtime('a', 'b', { more: 1 })], [runtime('a', 'b', { imr: 4 })], [runtime('a', 'b', { imr: '3' })], [runtime('a', 'b', { event_type: -1 })], [runtime('a', 'b', { event_type: 2 ** 32 })], [runtime('a', 'b', { event: 1 })], [runtime('a'.repeat(257), 'b')], [boot({ digest: '00' })]]) refused(value, 'evidence.parse')
+  refused([1], 'evidence.parse', 'eventLog[0]')
   refused([boot({ event_payload: '0' })], 'bytes.encoding')
   refused(Array.from({ length: 4097 }, () => boot()), 'evidence.parse')
 })

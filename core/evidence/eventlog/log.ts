@@ -51,11 +51,8 @@ export function parseEventLog(bytes: Uint8Array, at = 'eventLog'): EventLog {
     if (events.length >= LOG_LIMITS.events) refuse('bytes.too-large', reader.where(), `at most ${LOG_LIMITS.events} events`, 'more')
     events.push(algorithms === undefined ? legacyEvent(reader) : agileEvent(reader, algorithms))
   }
-  const usedBytes = reader.offset
-  reader.rest()
-  reader.end()
   const banks = algorithms === undefined ? ['sha1' as const] : [...algorithms.keys()].flatMap(id => BANK_OF[id] ?? [])
-  return { format: algorithms === undefined ? 'legacy-sha1' : 'crypto-agile', banks, events, usedBytes, startupLocality: startupLocality(events, at) }
+  return { format: algorithms === undefined ? 'legacy-sha1' : 'crypto-agile', banks, events, usedBytes: reader.offset, startupLocality: startupLocality(events, at) }
 }
 
 /** TCG_PCR_EVENT: the form of the first entry, and of every entry of an old log. */

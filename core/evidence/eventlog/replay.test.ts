@@ -33,6 +33,7 @@ test('registers are hashes of what was before and the digest; PCR 0 begins with 
   const start = new Uint8Array(32)
   start[31] = 3
   assert.deepEqual(registers.get(0), fold(0, start))
+  assert.deepEqual([...replay(p, parseEventLog(logOf(events.slice(0, 1))), 'sha256')], [[0, start]])
   for (const index of [1, 4, 7, 9, 11, 12]) assert.deepEqual(registers.get(index), fold(index, new Uint8Array(32)), `register ${index}`)
   assert.deepEqual([...registers.keys()].toSorted((a, b) => a - b), [0, 1, 4, 7, 8, 9, 11, 12])
 })
@@ -83,6 +84,7 @@ test('what a digest is of by custom is found: a value, a text without its prefix
   assert.equal(detail(0xd, utf8('text\0'), utf8('text')), 'text')
   assert.equal(detail(6, concat(le(1, 4), le(2, 4), utf8('ok')), utf8('ok')), 'ok')
   assert.equal(detail(6, concat(le(1, 4), le(3, 4), utf8('ok')), utf8('ok')), undefined)
+  assert.equal(detail(6, concat(le(1, 4), le(1, 4), utf8('ok')), utf8('o')), undefined)
   assert.equal(detail(0x80000002, variable(GLOBAL_GUID, 'BootOrder', new Uint8Array([1])), new Uint8Array([1])), undefined) // its name is not proven
   assert.equal(detail(0x800000e0, variable(GLOBAL_GUID, 'db', new Uint8Array([1])), variable(GLOBAL_GUID, 'db', new Uint8Array([1]))), 'db=01')
   assert.equal(detail(1, new Uint8Array([0, 1, 2]), new Uint8Array([0, 1, 2])), '000102')
@@ -110,6 +112,10 @@ test('a signed register that the log says nothing of is named, unless nothing wa
   const bytes = logOf(bootOf())
   const more = (value: number) => ({ ...signedBy(bytes), values: new Map([...signedBy(bytes).values, [10, new Uint8Array(32).fill(value)]]) })
   assert.deepEqual([0, 0xff, 7].map(value => prove(bytes, more(value)).uncovered), [[], [], ['PCR10']])
+  for (const rest of [0, 0xff]) {
+    const mixed = new Uint8Array(32).fill(rest).with(31, 7)
+    assert.deepEqual(prove(bytes, { ...signedBy(bytes), values: new Map([...signedBy(bytes).values, [10, mixed]]) }).uncovered, ['PCR10'])
+  }
   // What firmware writes, its log must explain.
   const firmware = (value: number) => ({ ...signedBy(bytes), values: new Map([...signedBy(bytes).values, [6, new Uint8Array(32).fill(value)]]) })
   assert.deepEqual(prove(bytes, firmware(0)).uncovered, [])
@@ -129,6 +135,14 @@ test('Secure Boot: what firmware measured before its separator, by its data and 
   assert.equal(state({ ...secureBoot(1), index: 4 }, { index: 4, type: 4, data: SEPARATOR }), undefined)
   assert.equal(state({ index: 7, type: 0x80000001, data: variable(DATABASE_GUID, 'SecureBoot', new Uint8Array([1])) }, ...separators), undefined)
   assert.equal(state({ index: 7, type: 0x800000e0, data: variable(GLOBAL_GUID, 'SecureBoot', new Uint8Array([1])), measured: new Uint8Array([1]) }, ...separators), undefined)
+})
+
+test('command lines and sections are texts in the registers where their writers put them', () => {
+  const lines = (index: number, data: Uint8Array, measured = data) => prove(logOf([{ index, type: 0xd, data, measured }])).boot.commandLines
+  assert.deepEqual(lines(12, new Uint8Array([1, 2, 3])), [])
+  assert.deepEqual([lines(8, utf8('grub_cmd: ls\0'), utf8('ls')), lines(9, utf8('kernel_cmdline: a\0'), utf8('a')), lines(8, utf8('kernel_cmdline: a\0'), utf8('b'))], [[], [], []])
+  const pair = (index: number, type: number): Planned[] => [{ index, type, data: utf16('.linux\0'), measured: utf8('.linux\0') }, { index, type, data: utf16('.linux\0'), measured: utf8('kernel') }]
+  for (const [index, type] of [[10, 0xd], [11, 1]] as const) assert.deepEqual(prove(logOf(pair(index, type))).boot.ukiSections, {})
 })
 
 test('the first section of a name counts, and an error of firmware is told', () => {

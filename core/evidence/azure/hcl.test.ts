@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { utf8 } from '../../bytes/text.ts'
+import { portable as p } from '../../crypto/portable.ts'
+import { attempt, type RefusalCode } from '../../refusal.ts'
+import { bound, CLAIMS, claimsBytes, hclOf, tdReportOf } from './hcl.fixture.ts'
+import { HCL_LIMITS, checkRuntimeClaims, readHclReport, readTdReport } from './hcl.ts'
+
+function refused(result: ReturnType<typeof attempt>, code: RefusalCode, at?: string): void {
+  assert.ok(!result.ok, 'accepted')
+  assert.equal(result.refusal.code, code, JSON.stringify(result.refusal))
+  if (at !== undefined) assert.equal(result.refusal.at, at)
+}
+const hcl = (change = {}, content = claimsBytes(), hardware = new Uint8Array(1184)) => attempt(() => readHclReport(p, hclOf(hardware, content, change)))
+
+test('an HCL report is read to its end, with zeros wherever nothing stands', () => {
+  const good = hcl()
+  assert.ok(good.ok)
+  assert.deepEqual([good.value.type, good.value.hash, good.value.hardware.length, good.value.claimsBytes], ['snp', 'sha256', 1184, claimsBytes()])
+  assert.ok(hcl({ version: 1, tail: new Uint8Array() }).ok)
+  refused(hcl({ magic: 'HCLB' }), 'evidence.parse', 'hclReport.signature')
+  for (const version of [0, 3]) refused(hcl({ version }), 'evidence.version', 'hclReport.version')
+  refused(hcl({ request: 1 }), 'evidence.parse', 'hclReport.requestType')
+  refused(hcl({ status: 1 }), 'evidence.parse', 'hclReport.requestType')
+  refused(hcl({ reserved: new Uint8Array(12).with(11, 1) }), 'evidence.reserved-bits')
+  refused(hcl({ dataVersion: 2 }), 'evidence.version', 'hclReport.runtimeData.version')
+  for (const hash of [0, 4]) refused(hcl({ hash }), 'evidence.parse', 'hclReport.runtimeData.hash')
+  for (const kind of [0, 1, 3, 5]) refused(hcl({ kind }), 'evidence.kind')
+  refused(hcl({ size: 1 }), 'evidence.parse', 'hclReport.runtimeData.size')
+  refused(hcl({ dataSize: 1 }), 'evidence.parse', 'hclReport.runtimeData.size')
+  refused(hcl({ length: claimsBytes().length - 1 }), 'evidence.parse', 'hclReport.runtimeData.size')
+  refused(hcl({}, new Uint8Array(HCL_LIMITS.claims + 1).fill(0x20)), 'evidence.parse', 'hclReport.runtimeData.size')
+  refused(hcl({ tail: new Uint8Array(9).with(8, 1) }), 'bytes.trailing')
+  refused(hcl({ tail: new Uint8Array(HCL_LIMITS.bytes) }), 'bytes.too-large')
+  refused(hcl({ kind: 4 }, claimsBytes(), new Uint8Array(1184).with(1100, 1)), 'evidence.reserved-bits', 'hclReport.hardware')
+  const td = hcl({ kind: 4 })
+  assert.ok(td.ok && td.value.type === 'tdx' && td.value.hardware.length === 1024)
+  const bytes = hclOf(new Uint8Array(1184), claimsBytes(), { tail: new Uint8Array() })
+  for (let length = 0; length < bytes.length; length += 7) assert.ok(!attempt(() => readHclReport(p, bytes.slice(0, length))).ok)
+})
+
+test('runtime claims are strict JSON with one attestation key, an RSA key in its one form', () => {
+  const [ak] = CLAIMS.keys
+  const withKeys = (...keys: unknown[]) => hcl({}, claimsBytes({ keys }))
+  const at = 'hclReport.runtimeClaims'
+  refused(hcl({}, utf8('[]')), 'json.syntax')
+  refused(hcl({}, utf8(`{"keys":[],"keys":[]}`)), 'json.duplicate-key')
+  refused(hcl({}, claimsBytes({ keys: {} })), 'evidence.parse', `${at}.keys`)
+  refused(withKeys(...Array.from({ length: 9 }, (_, i) => ({ ...ak, kid: `${i}` }))), 'evidence.parse', `${at}.keys`)
+  refused(withKeys({ ...ak, kid: 'other' }), 'evidence.missing', `${at}.keys`)
+  refused(withKeys(ak, ak), 'evidence.parse', `${at}.keys`)
+  refused(withKeys(ak, { kty: 'RSA' }), 'evidence.parse', `${at}.keys[1].kid`)
+  refused(withKeys(ak, 1), 'evidence.parse', `${at}.keys[1].kid`)
+  refused(withKeys({ ...ak, kty: 'EC' }), 'crypto.key')
+  refused(withKeys({ ...ak, n: 1 }), 'crypto.key')
+  refused(withKeys({ ...ak, e: undefined }), 'crypto.key')
+  refused(withKeys({ ...ak, e: 'AAEAAQ' }), 'crypto.key')
+  refused(withKeys({ ...ak, n: `AA${(ak?.n ?? '').slice(2)}` }), 'crypto.key')
+  refused(withKeys({ ...ak, n: '=' }), 'bytes.encoding')
+  refused(hcl({}, claimsBytes({ 'vm-configuration': [] })), 'evidence.parse', `${at}.vm-configuration`)
+  for (const data of [1, '00', 'zz'.repeat(64)]) refused(hcl({}, claimsBytes({ 'user-data': data })), 'evidence.parse', `${at}.user-data`)
+  const without = hcl({}, claimsBytes({ 'user-data': undefined }))
+  assert.ok(without.ok && without.value.claims.userData === '')
+  const upper = hcl({}, claimsBytes({ 'user-data': 'AB'.repeat(64) }))
+  assert.ok(upper.ok && upper.value.claims.userData === 'ab'.repeat(64))
+})
+
+test('the hash of the claims stands in the report data, SNP or TDX, and zeros behind it', () => {
+  const check = (hardware: Uint8Array, change = {}) => attempt(() => checkRuntimeClaims(p, readHclReport(p, hclOf(hardware, claimsBytes(), change))))
+  const snp = (data: Uint8Array) => {
+    const report = new Uint8Array(1184)
+    report.set(data, 0x50)
+    return report
+  }
+  assert.ok(check(snp(bound(claimsBytes()))).ok)
+  assert.ok(check(snp(bound(claimsBytes(), 'sha384')), { hash: 2 }).ok)
+  assert.ok(check(tdReportOf(bound(claimsBytes())), { kind: 4 }).ok)
+  refused(check(snp(new Uint8Array(64))), 'evidence.binding', 'hclReport.runtimeClaims')
+  refused(check(snp(bound(claimsBytes()).with(63, 1))), 'evidence.binding')
+  refused(check(tdReportOf(new Uint8Array(64)), { kind: 4 }), 'evidence.binding')
+})
+
+test('a TDREPORT whose own hashes do not hold, or of another type, is refused', () => {
+  const report = tdReportOf(new Uint8Array(64).fill(5))
+  assert.deepEqual(readTdReport(p, report).reportData, new Uint8Array(64).fill(5))
+  for (const at of [32, 80, 256, 494, 512, 1023]) refused(attempt(() => readTdReport(p, report.with(at, (report[at] ?? 0) ^ 1))), 'evidence.binding', 'hclReport.tdReport')
+  refused(attempt(() => readTdReport(p, report.with(0, 0x82))), 'evidence.parse')
+  refused(attempt(() => readTdReport(p, report.slice(1))), 'evidence.parse')
+})
