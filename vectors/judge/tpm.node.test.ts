@@ -3,9 +3,11 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { judge as azure } from './azure.ts'
 import { judge as eventlog, type Case, type Judgement, type Read } from './eventlog.ts'
+import { judge as tpm } from './tpm.ts'
 
-const JUDGES: Record<string, (one: Case, read: Read) => Judgement> = { eventlog }
+const JUDGES: Record<string, (one: Case, read: Read) => Judgement> = { eventlog, tpm, 'azure-vtpm': azure }
 const folder = join(import.meta.dirname, '../../../shared/vectors')
 const missing = existsSync(join(folder, 'MANIFEST.json')) ? false : 'no ../shared/vectors beside this checkout'
 // The manifest's form is documented beside it.
