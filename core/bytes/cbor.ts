@@ -143,12 +143,12 @@ class Parser {
   #chunk(major: number): Uint8Array {
     const at = this.#offset
     const first = this.#u8()
-    if (first >> 5 !== major || (first & 31) === INFO.indefinite) this.#bad('cbor.syntax', at, `${MAJOR[major]} with a length`, `0x${first.toString(16)}`)
+    if (first >> 5 !== major) this.#bad('cbor.syntax', at, `${MAJOR[major]} with a length`, `0x${first.toString(16)}`)
     return this.#take(this.#argument(first & 31, at))
   }
 
   #broken(): boolean {
-    if (this.#peek() !== BREAK) return false
+    if (this.#bytes[this.#offset] !== BREAK) return false
     this.#offset++
     return true
   }
@@ -206,7 +206,6 @@ class Parser {
   }
 
   #u8(): number { return this.#take(1)[0] ?? 0 }
-  #peek(): number { return this.#bytes[this.#offset] ?? refuse('bytes.truncated', this.#where(), 'a value or a break', '0 bytes') }
   #where(offset = this.#offset): string { return `${this.#options.at ?? 'cbor'}@0x${offset.toString(16)}` }
   #bad(code: 'cbor.syntax' | 'cbor.non-canonical', at: number, expected: string, got: string): never { return refuse(code, this.#where(at), expected, got) }
   #done<T>(at: number, value: T): T & Place { return { ...value, at, end: this.#offset } }
@@ -289,11 +288,10 @@ export function writeCbor(value: Writable): Uint8Array {
   if (typeof value === 'string') return stringOf(3, utf8(value))
   if (value instanceof Uint8Array) return stringOf(2, value)
   if (isList(value)) return concat(head(4, BigInt(value.length)), ...value.map(writeCbor))
-  if (value instanceof Map) return mapBytes(value)
+  if (isMap(value)) return mapBytes(value)
   if ('float' in value) return floatBytes(value.float)
   if ('simple' in value) return simpleBytes(value.simple)
-  if ('tag' in value) return concat(head(6, BigInt(value.tag)), writeCbor(value.value))
-  throw new TypeError('a value without an encoding')
+  return concat(head(6, BigInt(value.tag)), writeCbor(value.value))
 }
 
 /** A value that was read, as one that can be written. */
@@ -311,11 +309,12 @@ export function toWritable(value: Cbor): Writable {
 }
 
 const isList = (value: Writable): value is readonly Writable[] => Array.isArray(value)
+const isMap = (value: Writable): value is ReadonlyMap<Writable, Writable> => value instanceof Map
 const stringOf = (major: number, bytes: Uint8Array) => concat(head(major, BigInt(bytes.length)), bytes)
 
 function head(major: number, argument: bigint): Uint8Array {
   if (argument < 0n || argument >= 1n << 64n) throw new RangeError('not an unsigned 64-bit number')
-  if (argument <= 23n) return new Uint8Array([major << 5 | Number(argument)])
+  if (argument < 24n) return new Uint8Array([major << 5 | Number(argument)])
   const size = LEAST.findLastIndex(least => argument >= BigInt(least))
   const out = new Uint8Array(1 + 2 ** size)
   out[0] = major << 5 | 24 + size
