@@ -42,6 +42,7 @@ test('claims that satisfy a policy: every check is listed, held or not made', ()
   assert.equal(check(appraisal, 'debug')?.detail, 'off')
   assert.equal(check(appraisal, 'migration')?.detail, 'off')
   assert.equal(check(appraisal, 'vmpl')?.detail, '0')
+  assert.equal(check(appraisal, 'chip')?.detail, 'any chip of the vendor')
 })
 
 test('the result is an EAR that speaks for five minutes', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { toBase64Url } from '../bytes/base64.ts'
-import type { Json, JsonObject } from '../bytes/json.ts'
+import { parseJsonObject, type Json, type JsonObject } from '../bytes/json.ts'
 import { utf8 } from '../bytes/text.ts'
 import { attempt, type RefusalCode } from '../refusal.ts'
 import { authority, certificate, LEAF, leaf, LEAF_EXTENSIONS, middle, NOW, root } from './chain.fixture.ts'
@@ -90,7 +90,7 @@ test('critical and unknown header members (RFC 7515 section 4.1.11, RFC 7797)', 
   for (const header of [{ crit: ['b64'], b64: false }, { crit: [] }, { crit: ['exp'], exp: 1 }, { crit: null }] as JsonObject[]) refused(() => judged(token(CLAIMS, es256, header as Record<string, Json>)), 'evidence.token', 'token.header.crit')
   for (const name of ['b64', 'zip', 'enc', 'epk', 'nonce', 'exp', 'Alg']) refused(() => judged(token(CLAIMS, es256, { [name]: false })), 'evidence.token', `token.header.${name}`)
   for (const typ of ['jwt', 'JWT', 'application/eat+jwt', 'ear+jwt']) assert.ok(judged(token(CLAIMS, es256, { typ })))
-  for (const typ of ['at+jwt', 'dpop+jwt', 'secevent+jwt', '', 1, null]) refused(() => judged(token(CLAIMS, es256, { typ })), 'evidence.token', 'token.header.typ')
+  for (const typ of ['at+jwt', 'dpop+jwt', 'secevent+jwt', '', 1, null, {}, [[]]]) refused(() => judged(token(CLAIMS, es256, { typ })), 'evidence.token', 'token.header.typ')
 })
 
 test('one text per token: duplicates, other alphabets, padding, white space, more parts (attacks.md rows 1, 10, 17, 18)', () => {
@@ -164,6 +164,8 @@ test('keys from JWK: public, for signing, of a known kind (RFC 7517, attacks.md 
   assert.deepEqual(jwkToKey({ ...EC, kid: 'k', use: 'sig', alg: 'ES256' }), { ...jwkToKey(EC), kid: 'k', algorithm: 'ES256' })
   assert.equal(jwkToKey(ed).key.kind, 'ed25519')
   for (const jwk of [{ ...EC, d: 'AA' }, { ...ed, d: 'AA' }, { kty: 'oct', k: 'AA' }, { ...EC, use: 'enc' }, { ...EC, crv: 'P-521' }, { ...EC, crv: 'secp256k1' }, { kty: 'OKP', crv: 'X25519', x: ed.x }, { ...EC, x: 'AA' }, { ...EC, alg: 'RS256' }, { ...EC, alg: 'none' }, { ...RSA, alg: 'RSA-OAEP' }, { kty: 'AKP' }]) refused(() => jwkToKey(jwk), 'crypto.key')
+  // As they come from the strict reader: objects without a prototype.
+  for (const member of ['use', 'alg']) refused(() => jwkToKey(parseJsonObject(JSON.stringify({ ...EC, [member]: {} }))), 'crypto.key')
   for (const jwk of [{}, { kty: 'EC', crv: 'P-256', x: EC.x }, { ...EC, kid: 1 }]) refused(() => jwkToKey(jwk as JsonObject), 'evidence.token')
   const set = JSON.stringify({ keys: [{ ...EC, kid: 'a' }, { ...RSA, kid: 'b' }, ed] })
   assert.deepEqual(parseJwks(set).map(one => one.kid), ['a', 'b', undefined])

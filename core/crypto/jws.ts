@@ -6,7 +6,7 @@
  * Trusts: the keys and roots handed in, nothing that stands in the token.
  */
 import { fromBase64, fromBase64Url, toBase64Url as toUrl } from '../bytes/base64.ts'
-import { isObject, type Json, type JsonObject, kindOf, parseJsonObject } from '../bytes/json.ts'
+import { isObject, type Json, type JsonObject, kindOf, parseJsonObject, shown } from '../bytes/json.ts'
 import { utf8 } from '../bytes/text.ts'
 import { orRefuse, refuse } from '../refusal.ts'
 import { pointOf, rawKey } from './keys.ts'
@@ -134,12 +134,12 @@ export function checkTimes(times: TokenTimes, rules: TimeRules, at = 'token'): {
  */
 export function jwkToKey(jwk: JsonObject, at = 'jwk'): NamedKey {
   for (const secret of ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']) if (Object.hasOwn(jwk, secret)) refuse('crypto.key', `${at}.${secret}`, 'a public key', 'a secret member')
-  if (jwk['use'] !== undefined && jwk['use'] !== 'sig') refuse('crypto.key', `${at}.use`, 'sig', String(jwk['use']))
+  if (jwk['use'] !== undefined && jwk['use'] !== 'sig') refuse('crypto.key', `${at}.use`, 'sig', shown(jwk['use']))
   const part = (name: string) => fromBase64Url(text(jwk[name], `${at}.${name}`), `${at}.${name}`)
   const key = keyOf(`${text(jwk['kty'], `${at}.kty`)} ${optionalText(jwk['crv'], `${at}.crv`) ?? ''}`.trim(), part, at)
   const kid = optionalText(jwk['kid'], `${at}.kid`)
   const algorithm = jwk['alg']
-  if (algorithm !== undefined && !(isAlgorithm(algorithm) && ALGORITHMS[algorithm].kind === key.kind)) return refuse('crypto.key', `${at}.alg`, 'an algorithm for this kind of key', String(algorithm))
+  if (algorithm !== undefined && !(isAlgorithm(algorithm) && ALGORITHMS[algorithm].kind === key.kind)) return refuse('crypto.key', `${at}.alg`, 'an algorithm for this kind of key', shown(algorithm))
   return { key, ...(kid === undefined ? {} : { kid }), ...(algorithm === undefined ? {} : { algorithm }) }
 }
 
@@ -175,7 +175,7 @@ function readHeader(header: JsonObject, at: string): JwsAlgorithm {
   const unknown = Object.keys(header).find(name => !HEADER.includes(name))
   if (unknown !== undefined) refuse('evidence.token', `${at}.${unknown.slice(0, 80)}`, HEADER.join(', '), unknown)
   const type = header['typ']
-  if (type !== undefined && !(typeof type === 'string' && TYPES.includes(type.toUpperCase().replace(/^APPLICATION\//, '')))) refuse('evidence.token', `${at}.typ`, TYPES.join(', '), String(type))
+  if (type !== undefined && !(typeof type === 'string' && TYPES.includes(type.toUpperCase().replace(/^APPLICATION\//, '')))) refuse('evidence.token', `${at}.typ`, TYPES.join(', '), shown(type))
   const name = header['alg']
   return isAlgorithm(name) ? name : refuse('crypto.algorithm', `${at}.alg`, Object.keys(ALGORITHMS).join(', '), typeof name === 'string' ? name : kindOf(name))
 }
