@@ -53,7 +53,7 @@ function swollen(draw: Draw, bytes: Uint8Array): Uint8Array {
   return run(draw, bytes, (from, to) => {
     const size = draw.pick([4096, 65_536, 1 << 18, 1 << 20])
     const piece = bytes.subarray(from, Math.max(to, from + 1))
-    if (piece.length === 0) return bytes
+    if (piece.length === 0 || bytes.length > 1 << 17) return bytes
     const many = new Uint8Array(size)
     for (let at = 0; at < size; at++) many[at] = piece[at % piece.length] ?? 0
     return replaced(bytes, from, from, many)

@@ -10,6 +10,8 @@ import { changeBytes } from './bytes.ts'
 import type { Draw } from './draw.ts'
 import { changeCbor, changeDer } from './trees.ts'
 
+/** Nothing grows beyond a few times the largest limit of any reader: drawing must not take longer than judging. */
+const SIZE_MAX = 1 << 21
 const decoder = new TextDecoder()
 const encoder = new TextEncoder()
 const latin = (bytes: Uint8Array) => decoder.decode(bytes)
@@ -73,7 +75,7 @@ function rearrange(draw: Draw, among: Tree[] | [string, Tree][], index: number):
   if (kind === 1) list.splice(draw.below(list.length + 1), 0, structuredClone(list[index]))
   const other = draw.below(list.length)
   if (kind === 2) [list[index], list[other]] = [list[other], list[index]]
-  if (kind === 3) for (let i = draw.pick([1, 8, 40, 300]); i > 0; i--) list.push(structuredClone(list[index]))
+  if (kind === 3) for (let i = Math.min(draw.pick([1, 8, 40, 300]), Math.floor(SIZE_MAX / (1 + JSON.stringify(list[index]).length))); i > 0; i--) list.push(structuredClone(list[index]))
   if (kind >= 4 && Array.isArray(one) && typeof one[0] === 'string') one[0] = draw.pick([`${one[0]}x`, one[0].toUpperCase(), one[0].slice(1), '', '__proto__', 'constructor', 'toString', String(draw.pick(KEYS))])
 }
 const KEYS = ['kind', 'report', 'certificates', 'crls', 'version', 'id', '0', 'type', 'value']
@@ -125,6 +127,7 @@ export function changeText(draw: Draw, text: string): string {
 
 /** A word, a line or a run of the text repeated up to a size at which readers have limits. */
 function swollen(draw: Draw, text: string): string {
+  if (text.length > 1 << 17) return text
   const at = draw.below(text.length + 1)
   const all = text.split('\n')
   const piece = draw.pick([draw.pick(WORDS), `${draw.pick(all)}\n`, text.slice(at, at + draw.between(1, 200)), '[', '{"a":', '- ', '"a",'])
@@ -140,7 +143,7 @@ function lines(draw: Draw, text: string): string {
   if (kind === 2) [all[one], all[other]] = [all[other] ?? '', all[one] ?? '']
   if (kind === 3) all[one] = `${draw.pick([' ', '  ', '\t', '-'])}${all[one] ?? ''}`
   if (kind === 4) all[one] = `${all[one] ?? ''}${draw.pick([' ', '\r', '=', 'A'])}`
-  if (kind === 5) all.splice(other, 0, ...Array.from({ length: draw.pick([1, 70, 400]) }, () => all[one] ?? ''))
+  if (kind === 5) all.splice(other, 0, ...Array.from({ length: Math.min(draw.pick([1, 70, 400]), Math.floor(SIZE_MAX / (1 + (all[one] ?? '').length))) }, () => all[one] ?? ''))
   return all.join('\n')
 }
 
