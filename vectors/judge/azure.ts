@@ -5,7 +5,7 @@
  * itself (`verifyAzure`) never accepts a TD quote without collateral.
  */
 import { fromBase64Url, toBase64 } from '@cloister/core/bytes/base64'
-import { concat, equal } from '@cloister/core/bytes/bytes'
+import { allZero, concat, equal } from '@cloister/core/bytes/bytes'
 import { toHex } from '@cloister/core/bytes/hex'
 import { parseJson } from '@cloister/core/bytes/json'
 import { Reader } from '@cloister/core/bytes/reader'
@@ -105,27 +105,33 @@ function yamlFields(yaml: string): Record<string, unknown> {
 const INTEL_ROOT = '44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3' // SHA-256 of the DER of Intel's SGX root
 
 /**
- * What a TD quote of version 4 says when its signatures, the binding of its attestation key and the PCK chain hold
+ * What a TD quote of version 4 or 5 says when its signatures, the binding of its attestation key and the PCK chain hold
  * (evidence.md section B). No TCB status: that takes collateral, which these cases do not have.
  */
 function quoteWithoutCollateral(quote: Uint8Array, now: number): HardwareClaims {
   const reader = new Reader(quote, 'quote@')
-  const [header, body] = [reader.take(48), reader.take(584)]
-  if (header[0] !== 4 || header[4] !== 0x81) refuse('evidence.version', 'quote', 'a TD quote of version 4', `version ${header[0]}`)
+  const header = reader.take(48)
+  const version = header[0]
+  if ((version !== 4 && version !== 5) || header[4] !== 0x81) refuse('evidence.version', 'quote', 'a TD quote of version 4 or 5', `version ${version}`)
+  const described = version === 5 ? reader.take(6) : new Uint8Array([2, 0, 0x48, 2, 0, 0]) // kind and size of the body
+  const size = { 2: 584, 3: 648 }[described[0] ?? 0] ?? refuse('evidence.version', 'quote.body', 'a TD of 1.0 or 1.5', String(described[0]))
+  if (size !== (described[2] ?? 0) + 256 * (described[3] ?? 0)) refuse('evidence.parse', 'quote.body', `${size} bytes`, 'another size')
+  const body = reader.take(size)
   const signed = new Reader(reader.take(reader.u32le()), 'quote.signature@')
   const [signature, key, type] = [signed.take(64), signed.take(64), signed.u16le()]
   const inner = new Reader(signed.take(signed.u32le()), 'quote.qe@')
   signed.end()
+  if (!allZero(reader.rest())) refuse('bytes.trailing', 'quote', 'zeros to the end of the buffer', 'other bytes')
   const [qeReport, qeSignature] = [inner.take(384), inner.take(64)]
   const auth = inner.take(inner.u16le())
   const pemType = inner.u16le()
   const pem = inner.take(inner.u32le())
   inner.end()
   if (type !== 6 || pemType !== 5) refuse('evidence.parse', 'quote', 'a QE report and a PCK chain', `types ${type} and ${pemType}`)
-  const [pck, ...others] = readPem(fromUtf8(pem.subarray(0, pem.indexOf(0) < 0 ? pem.length : pem.indexOf(0))), 'CERTIFICATE').map(der => orRefuse(parseCertificate(der)))
+  const [pck, ...others] = readPem(fromUtf8(pem).replace(/\0$/, ''), 'CERTIFICATE').map(der => orRefuse(parseCertificate(der)))
   const roots = others.filter(one => toHex(p.hash('sha256', one.der)) === INTEL_ROOT)
   const chain = orRefuse(validateChain(p, { leaf: pck ?? refuse('evidence.missing', 'quote', 'a PCK certificate', 'none'), intermediates: others, roots, at: now }))
-  const held = p.verify('ecdsa-p256-sha256', { kind: 'p256', raw: concat(new Uint8Array([4]), key) }, concat(header, body), signature)
+  const held = p.verify('ecdsa-p256-sha256', { kind: 'p256', raw: concat(new Uint8Array([4]), key) }, concat(header, ...(version === 5 ? [described] : []), body), signature)
     && p.verify('ecdsa-p256-sha256', chain.path[0]?.publicKey ?? refuse('evidence.chain', 'quote', 'a PCK', 'none'), qeReport, qeSignature)
     && equal(qeReport.subarray(320, 384), concat(p.hash('sha256', concat(key, auth)), new Uint8Array(32)))
   if (!held) refuse('evidence.signature', 'quote', 'signatures of quote and QE that hold', 'others')

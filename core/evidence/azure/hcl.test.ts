@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { toHex } from '../../bytes/hex.ts'
 import { utf8 } from '../../bytes/text.ts'
 import { portable as p } from '../../crypto/portable.ts'
 import { attempt, type RefusalCode } from '../../refusal.ts'
@@ -85,5 +86,9 @@ test('a TDREPORT whose own hashes do not hold, or of another type, is refused', 
   assert.deepEqual(readTdReport(p, report).reportData, new Uint8Array(64).fill(5))
   for (const at of [32, 80, 256, 494, 512, 1023]) refused(attempt(() => readTdReport(p, report.with(at, (report[at] ?? 0) ^ 1))), 'evidence.binding', 'hclReport.tdReport')
   refused(attempt(() => readTdReport(p, report.with(0, 0x82))), 'evidence.parse')
+  for (const at of [1, 3, 4, 15, 192, 223, 495, 511]) refused(attempt(() => readTdReport(p, report.with(at, 1))), 'evidence.reserved-bits')
+  refused(attempt(() => readTdReport(p, report.with(2, 2))), 'evidence.reserved-bits')
+  assert.ok(attempt(() => readTdReport(p, report.with(2, 1))).ok)
+  assert.deepEqual(readTdReport(p, report).fields, Object.fromEntries([['mrTd', 528], ['mrConfigId', 576], ['rtmr0', 720], ['rtmr1', 768], ['rtmr2', 816], ['rtmr3', 864]].map(([name, from]) => [name, toHex(report.subarray(Number(from), Number(from) + 48))])))
   refused(attempt(() => readTdReport(p, report.slice(1))), 'evidence.parse')
 })

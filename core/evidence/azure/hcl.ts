@@ -106,20 +106,19 @@ function jwkRsa(jwk: JsonObject, at: string): PublicKey {
   return { kind: 'rsa', n: modulus, e: exponent }
 }
 
-/** The parts of a TDREPORT (Intel TDX Module ABI, TDREPORT_STRUCT) that the quote must repeat; its MAC is for the machine itself. */
+/** The parts of a TDREPORT (Intel TDX Module ABI, TDREPORT_STRUCT) that the quote must repeat. */
 export interface TdReport { readonly reportData: Uint8Array; readonly fields: Readonly<Record<string, string>> }
 
-/** Leaves with `evidence.parse` or `evidence.binding` (the report's own hashes do not hold). */
+/**
+ * Everything but CPUSVN and the MAC, which only the machine itself can check, is bound: by the report's own hashes, by the
+ * comparison with the quote, or by being zero. Leaves with `evidence.parse`, `evidence.reserved-bits` or `evidence.binding`.
+ */
 export function readTdReport(p: Primitives, bytes: Uint8Array, at = 'hclReport.tdReport'): TdReport {
-  if (bytes.length !== TDREPORT_BYTES || bytes[0] !== 0x81) refuse('evidence.parse', at, `${TDREPORT_BYTES} bytes of type 81`, `${bytes.length} bytes of type ${bytes[0]?.toString(16)}`)
+  const [type, subtype, version, reserved] = bytes
+  if (bytes.length !== TDREPORT_BYTES || type !== 0x81) refuse('evidence.parse', at, `${TDREPORT_BYTES} bytes of type 81`, `${bytes.length} bytes of type ${type?.toString(16)}`)
   const part = (from: number, length: number) => bytes.subarray(from, from + length)
+  if (subtype !== 0 || (version !== 0 && version !== 1) || reserved !== 0 || !allZero(part(4, 12)) || !allZero(part(192, 32)) || !allZero(part(495, 17))) refuse('evidence.reserved-bits', at, 'a TD report of version 0 or 1 with zeros where nothing stands', `subtype ${subtype}, version ${version}`)
   if (!equal(part(32, 48), p.hash('sha384', part(256, 239))) || !equal(part(80, 48), p.hash('sha384', part(512, 512)))) refuse('evidence.binding', at, 'hashes of its own TCB and TD information', 'others')
-  const hex = (from: number, length: number) => toHex(part(from, length))
-  return {
-    reportData: part(128, 64),
-    fields: {
-      teeTcbSvn: hex(264, 16), mrSeam: hex(280, 48), mrSignerSeam: hex(328, 48), seamAttributes: hex(376, 8), tdAttributes: hex(512, 8), xfam: hex(520, 8), mrTd: hex(528, 48), mrConfigId: hex(576, 48), mrOwner: hex(624, 48),
-      mrOwnerConfig: hex(672, 48), rtmr0: hex(720, 48), rtmr1: hex(768, 48), rtmr2: hex(816, 48), rtmr3: hex(864, 48),
-    },
-  }
+  const hex = (from: number) => toHex(part(from, 48))
+  return { reportData: part(128, 64), fields: { mrTd: hex(528), mrConfigId: hex(576), rtmr0: hex(720), rtmr1: hex(768), rtmr2: hex(816), rtmr3: hex(864) } }
 }
