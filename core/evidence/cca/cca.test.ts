@@ -4,17 +4,17 @@ import fc from 'fast-check'
 import { toBase64 } from '../../bytes/base64.ts'
 import { cborOf, readCbor, writeCbor, type Writable } from '../../bytes/cbor.ts'
 import { toHex } from '../../bytes/hex.ts'
-import { parseJsonObject } from '../../bytes/json.ts'
+import { parseJson, parseJsonObject } from '../../bytes/json.ts'
 import { readSign1, writeCoseKey } from '../../crypto/cose.ts'
 import { rememberingPort } from '../../crypto/cose.fixture.ts'
-import { keyToSpki } from '../../crypto/keys.ts'
+import { formatKey, keyToSpki } from '../../crypto/keys.ts'
 import { portable as p } from '../../crypto/portable.ts'
 import type { Primitives } from '../../crypto/primitives.ts'
 import { attempt, type RefusalCode } from '../../refusal.ts'
 import { ccaEvidence, ccaToken, changed, component, cpak, IMPLEMENTATION, INSTANCE, LEGACY, legacy, NOW, platformClaims, PROFILES, rawOf, realmClaims, realmCoseKey, signers, type Change, type TokenPlan } from './cca.fixture.ts'
 import { claimsFromJson, readClaimSet, readPlatformClaims, readRealmClaims } from './claim-sets.ts'
 import { parseToken } from './token.ts'
-import { readCca, verifyCca, type CcaEvidence, type CcaOptions } from './verify.ts'
+import { readCca, readCpaks, verifyCca, type CcaEvidence, type CcaOptions } from './verify.ts'
 
 const judge = (evidence: CcaEvidence, options: Partial<CcaOptions> = {}, port: Primitives = p) => verifyCca(port, evidence, { now: NOW, cpaks: [cpak()], ...options })
 const refused = (run: () => unknown, code: RefusalCode, about = '') => {
@@ -89,6 +89,16 @@ test('a key is endorsed for its platform, its implementation and its time', () =
   assert.deepEqual(claims.validity, { notBefore: NOW, notAfter: NOW })
   for (const change of [{ instanceId: '01'.repeat(33) }, { implementationId: '00'.repeat(32) }, { instanceId: '' }]) altered({}, 'evidence.signer', JSON.stringify(change), { cpaks: [cpak({ ...ids, ...change })] })
   for (const validity of [{ notBefore: NOW + 1, notAfter: NOW + 2 }, { notBefore: 0, notAfter: NOW - 1 }]) altered({}, 'evidence.collateral', JSON.stringify(validity), { cpaks: [cpak({ validity })] })
+})
+
+test('named keys from JSON', () => {
+  const key = formatKey(cpak().key)
+  const read = (json: unknown) => readCpaks(parseJson(JSON.stringify(json)))
+  assert.ok(judge(ccaEvidence(), { cpaks: read([{ key }]) }))
+  assert.deepEqual(judge(ccaEvidence(), { cpaks: read([{ key, instanceId: toHex(INSTANCE), implementationId: toHex(IMPLEMENTATION), notBefore: 5, notAfter: NOW }]) }).validity, { notBefore: 5, notAfter: NOW })
+  for (const json of [{}, null, ['x'], [{}], [{ key: 1 }], [{ key, other: 1 }], [{ key, notBefore: '0' }], [{ key, notAfter: null }], [{ key, instanceId: '' }], [{ key, implementationId: 1 }], Array<unknown>(4097).fill({ key })]) refused(() => read(json), 'evidence.parse', JSON.stringify(json).slice(0, 60))
+  refused(() => read([{ key: 'p384:04' }]), 'crypto.key')
+  refused(() => read([{ key, instanceId: 'xx' }]), 'bytes.encoding')
 })
 
 test('the realm is signed by the key that the platform vouches for', () => {

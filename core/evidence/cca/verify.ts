@@ -7,11 +7,11 @@
  */
 import { fromBase64 } from '../../bytes/base64.ts'
 import { equal, u32be } from '../../bytes/bytes.ts'
-import { toHex } from '../../bytes/hex.ts'
-import type { JsonObject } from '../../bytes/json.ts'
+import { fromHex, toHex } from '../../bytes/hex.ts'
+import { isObject, kindOf, type Json, type JsonObject } from '../../bytes/json.ts'
 import { utf8 } from '../../bytes/text.ts'
 import { coseKeyKind, verifySign1 } from '../../crypto/cose.ts'
-import { keyToSpki } from '../../crypto/keys.ts'
+import { keyToSpki, parseKey } from '../../crypto/keys.ts'
 import type { HashName, Primitives, PublicKey } from '../../crypto/primitives.ts'
 import { refuse } from '../../refusal.ts'
 import { remember, type VerifyOptions } from '../options.ts'
@@ -72,6 +72,32 @@ export type CcaClaims = TpmMachineClaims<CcaFacts>
 export function readCca(json: JsonObject): CcaEvidence {
   onlyFields(json, ['kind', 'token'])
   return { kind: 'cca', token: textOf(json, 'token') }
+}
+
+/**
+ * Named keys from JSON, as a policy or a command line gives them: `[{ key: 'p384:04…', instanceId?, implementationId?,
+ * notBefore?, notAfter? }]`. Leaves with `evidence.parse` or `crypto.key`.
+ */
+export function readCpaks(value: Json): readonly Cpak[] {
+  if (!Array.isArray(value) || value.length > CPAKS_MAX) return refuse('evidence.parse', 'cpaks', `a list of at most ${CPAKS_MAX} keys`, kindOf(value))
+  return value.map((one: Json, i) => readCpak(one, `cpaks[${i}]`))
+}
+
+function readCpak(json: Json, at: string): Cpak {
+  if (!isObject(json)) return refuse('evidence.parse', at, 'an object', kindOf(json))
+  for (const name of Object.keys(json)) if (!CPAK_FIELDS.includes(name)) refuse('evidence.parse', `${at}.${name}`, CPAK_FIELDS.join(', '), name)
+  const { key, notBefore = ALWAYS.notBefore, notAfter = ALWAYS.notAfter } = json
+  if (typeof key !== 'string') return refuse('evidence.parse', `${at}.key`, 'a key such as p384:04…', kindOf(key))
+  if (typeof notBefore !== 'number' || typeof notAfter !== 'number') return refuse('evidence.parse', `${at}.notAfter`, 'seconds since 1970', 'another value')
+  return { key: parseKey(key, `${at}.key`), validity: { notBefore, notAfter }, ...readId(json, 'instanceId', at), ...readId(json, 'implementationId', at) }
+}
+
+const CPAK_FIELDS = ['key', 'instanceId', 'implementationId', 'notBefore', 'notAfter']
+function readId<K extends string>(json: JsonObject, name: K, at: string): { readonly [key in K]?: string } {
+  const value = json[name]
+  if (value !== undefined && (typeof value !== 'string' || fromHex(value, `${at}.${name}`).length === 0)) return refuse('evidence.parse', `${at}.${name}`, 'an id in hex', kindOf(value))
+  // The computed key is K, which TypeScript widens to string.
+  return value === undefined ? {} : { [name]: value } as { readonly [key in K]?: string }
 }
 
 /**
