@@ -18,7 +18,7 @@ export interface XmlElement {
   /** Every prefix that is declared here or above ('' is the default namespace). */
   readonly scope: ReadonlyMap<string, string>
   readonly children: readonly (XmlElement | string)[]
-  /** Where it stands: /SoftwareIdentity/Payload/Resource[3]. */
+  /** Where it stands, each with its place among the children of its parent: /SoftwareIdentity/Payload[5]/Resource[3]. */
   readonly at: string
 }
 export interface XmlLimits { readonly bytes: number; readonly depth: number; readonly elements: number; readonly attributes: number }
@@ -103,17 +103,17 @@ class Parser {
     if (strange !== null) refuse('xml.syntax', `character ${strange.index}`, 'a character of XML', `U+${(strange[0].codePointAt(0) ?? 0).toString(16)}`)
     this.#match(DECLARATION)
     this.#match(SPACE)
-    const root = this.#element('', NO_SCOPE, 0)
+    const root = this.#element('', '', NO_SCOPE, 0)
     this.#match(SPACE)
     return this.#at < this.#text.length ? this.#bad(root.at, 'the end') : root
   }
 
-  #element(path: string, above: ReadonlyMap<string, string>, depth: number): XmlElement {
+  #element(path: string, place: string, above: ReadonlyMap<string, string>, depth: number): XmlElement {
     if (depth >= this.#limits.depth) refuse('bytes.too-deep', path, `at most ${this.#limits.depth} levels`, 'more')
     if (++this.#elements > this.#limits.elements) refuse('bytes.too-large', path, `at most ${this.#limits.elements} elements`, 'more')
     this.#need('<', path)
     const name = this.#name(path)
-    const at = `${path}/${name}`
+    const at = `${path}/${name}${place}`
     const { raw, closed } = this.#startTag(at)
     const scope = scopeOf(raw, above, at)
     const attributes = attributesOf(raw, scope, at)
@@ -147,7 +147,7 @@ class Parser {
       if (text !== '') children.push(text)
       text = ''
       if (this.#take('</')) break
-      children.push(this.#element(`${at}[${children.length}]`, scope, depth + 1))
+      children.push(this.#element(at, `[${children.length}]`, scope, depth + 1))
     }
     if (this.#name(at) !== name) this.#bad(at, `</${name}>`)
     this.#match(SPACE)
