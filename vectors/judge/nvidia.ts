@@ -59,7 +59,7 @@ function withDocuments(report: NvidiaReport, claims: NvidiaClaims, chain: readon
   const [leaf, maker] = certificates
   if (leaf === undefined || maker === undefined) return refuse('evidence.missing', 'chain', 'a chain', 'none')
   const responses = files.ocsp.map(der => orRefuse(parseOcsp(der[0] === 0x30 ? der : fromBase64(fromUtf8(der).trim()))))
-  checkAnswers(responses, [[...certificates.slice(1)], ...rims.map(rim => rim.chain.path)])
+  checkAnswers(responses, [certificates.slice(1), ...rims.map(rim => rim.chain.path)])
   return compareGolden(report, deviceIdentity(leaf, maker), claims.facts, rims)
 }
 
