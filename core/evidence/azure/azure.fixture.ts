@@ -17,7 +17,7 @@ export const JUDGES: HardwareJudges = {
 export function tdClaims(quote: Uint8Array): HardwareClaims {
   const { reportData, fields } = readTdReport(p, quote)
   return {
-    simulated: false, product: 'TDX', measurement: fields['mrTd'] ?? '', hostData: fields['mrConfigId'] ?? '', reportData: toHex(reportData), registers: Object.fromEntries([0, 1, 2, 3].map(n => [`RTMR${n}`, fields[`rtmr${n}`] ?? ''])),
+    simulated: false, product: 'TDX', measurement: fields.mrTd, hostData: fields.mrConfigId, reportData: toHex(reportData), registers: { RTMR0: fields.rtmr0, RTMR1: fields.rtmr1, RTMR2: fields.rtmr2, RTMR3: fields.rtmr3 },
     debug: false, migration: false, chipId: '', validity: { notBefore: 0, notAfter: 1 }, endorsements: ['sha256:00'], revocation: true,
   }
 }

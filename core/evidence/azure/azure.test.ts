@@ -99,6 +99,9 @@ test('shape: only known fields, all that must be there', () => {
   const json = { ...snpEvidence(), crls: [], tdQuote: '', collateral: {} }
   const plain = (value: unknown) => parseJsonObject(JSON.stringify(value))
   assert.deepEqual(JSON.parse(JSON.stringify(readAzure(plain(json)))), JSON.parse(JSON.stringify(json)))
+  const { kind, hclReport, message, signature, pcrs } = json
+  const least = { kind, hclReport, message, signature, pcrs }
+  assert.deepEqual(JSON.parse(JSON.stringify(readAzure(plain(least)))), JSON.parse(JSON.stringify(least)))
   const bad: Record<string, Json>[] = [{ more: 1 }, { certificates: Array.from({ length: 9 }, () => '') }, { crls: Array.from({ length: 5 }, () => '') }, { pcrs: { md5: {} } }, { eventLog: 1 }, { tdQuote: 1 }, { collateral: 'x' }]
   for (const change of bad) refused(attempt(() => readAzure(plain({ ...json, ...change }))), 'evidence.parse')
   for (const name of ['hclReport', 'message', 'signature', 'pcrs']) refused(attempt(() => readAzure(plain({ ...json, [name]: undefined }))), 'evidence.parse')

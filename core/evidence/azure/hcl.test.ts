@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { toBase64Url } from '../../bytes/base64.ts'
+import { concat } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { utf8 } from '../../bytes/text.ts'
 import { portable as p } from '../../crypto/portable.ts'
@@ -33,6 +35,8 @@ test('an HCL report is read to its end, with zeros wherever nothing stands', () 
   refused(hcl({}, new Uint8Array(HCL_LIMITS.claims + 1).fill(0x20)), 'evidence.parse', 'hclReport.runtimeData.size')
   refused(hcl({ tail: new Uint8Array(9).with(8, 1) }), 'bytes.trailing')
   refused(hcl({ tail: new Uint8Array(HCL_LIMITS.bytes) }), 'bytes.too-large')
+  assert.ok(hcl({ tail: new Uint8Array(HCL_LIMITS.bytes - 1236 - claimsBytes().length) }).ok)
+  assert.ok(hcl({}, concat(claimsBytes(), new Uint8Array(HCL_LIMITS.claims - claimsBytes().length).fill(0x20))).ok)
   refused(hcl({ kind: 4 }, claimsBytes(), new Uint8Array(1184).with(1100, 1)), 'evidence.reserved-bits', 'hclReport.hardware')
   const td = hcl({ kind: 4 })
   assert.ok(td.ok && td.value.type === 'tdx' && td.value.hardware.length === 1024)
@@ -48,18 +52,21 @@ test('runtime claims are strict JSON with one attestation key, an RSA key in its
   refused(hcl({}, utf8(`{"keys":[],"keys":[]}`)), 'json.duplicate-key')
   refused(hcl({}, claimsBytes({ keys: {} })), 'evidence.parse', `${at}.keys`)
   refused(withKeys(...Array.from({ length: 9 }, (_, i) => ({ ...ak, kid: `${i}` }))), 'evidence.parse', `${at}.keys`)
+  assert.ok(withKeys(ak, ...Array.from({ length: 7 }, (_, i) => ({ ...ak, kid: `${i}` }))).ok)
   refused(withKeys({ ...ak, kid: 'other' }), 'evidence.missing', `${at}.keys`)
   refused(withKeys(ak, ak), 'evidence.parse', `${at}.keys`)
   refused(withKeys(ak, { kty: 'RSA' }), 'evidence.parse', `${at}.keys[1].kid`)
-  refused(withKeys(ak, 1), 'evidence.parse', `${at}.keys[1].kid`)
+  for (const key of [1, null]) refused(withKeys(ak, key), 'evidence.parse', `${at}.keys[1].kid`)
   refused(withKeys({ ...ak, kty: 'EC' }), 'crypto.key')
-  refused(withKeys({ ...ak, n: 1 }), 'crypto.key')
+  for (const n of [1, ['x']]) refused(withKeys({ ...ak, n }), 'crypto.key')
+  assert.ok(withKeys({ ...ak, n: toBase64Url(new Uint8Array(256).with(0, 0x80)) }).ok)
+  refused(withKeys({ ...ak, n: toBase64Url(new Uint8Array(256).with(0, 0x7f)) }), 'crypto.key')
   refused(withKeys({ ...ak, e: undefined }), 'crypto.key')
   refused(withKeys({ ...ak, e: 'AAEAAQ' }), 'crypto.key')
   refused(withKeys({ ...ak, n: `AA${(ak?.n ?? '').slice(2)}` }), 'crypto.key')
   refused(withKeys({ ...ak, n: '=' }), 'bytes.encoding')
   refused(hcl({}, claimsBytes({ 'vm-configuration': [] })), 'evidence.parse', `${at}.vm-configuration`)
-  for (const data of [1, '00', 'zz'.repeat(64)]) refused(hcl({}, claimsBytes({ 'user-data': data })), 'evidence.parse', `${at}.user-data`)
+  for (const data of [1, '00', 'zz'.repeat(64), ['00'.repeat(64)]]) refused(hcl({}, claimsBytes({ 'user-data': data })), 'evidence.parse', `${at}.user-data`)
   const without = hcl({}, claimsBytes({ 'user-data': undefined }))
   assert.ok(without.ok && without.value.claims.userData === '')
   const upper = hcl({}, claimsBytes({ 'user-data': 'AB'.repeat(64) }))

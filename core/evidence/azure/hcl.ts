@@ -107,7 +107,8 @@ function jwkRsa(jwk: JsonObject, at: string): PublicKey {
 }
 
 /** The parts of a TDREPORT (Intel TDX Module ABI, TDREPORT_STRUCT) that the quote must repeat. */
-export interface TdReport { readonly reportData: Uint8Array; readonly fields: Readonly<Record<string, string>> }
+export type TdField = 'mrTd' | 'mrConfigId' | 'rtmr0' | 'rtmr1' | 'rtmr2' | 'rtmr3'
+export interface TdReport { readonly reportData: Uint8Array; readonly fields: Readonly<Record<TdField, string>> }
 
 /**
  * Everything but CPUSVN and the MAC, which only the machine itself can check, is bound: by the report's own hashes, by the

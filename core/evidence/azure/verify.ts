@@ -19,7 +19,7 @@ import { parseReport } from '../snp/report.ts'
 import type { TpmMachineClaims } from '../tpm/claims.ts'
 import { readPcrs, verifyQuote, type ProvenQuote } from '../tpm/quote.ts'
 import type { TpmSignature } from '../tpm/structures.ts'
-import { checkRuntimeClaims, readHclReport, readTdReport, type HclReport } from './hcl.ts'
+import { checkRuntimeClaims, readHclReport, readTdReport, type HclReport, type TdField } from './hcl.ts'
 
 /** As it travels; binary parts in standard base64. */
 export interface AzureEvidence {
@@ -123,17 +123,17 @@ function judgeSnp(hcl: HclReport, evidence: AzureEvidence, options: VerifyOption
   return judges.snp(hcl.hardware, evidence, options)
 }
 
+const TD_FIELDS: readonly TdField[] = ['mrTd', 'mrConfigId', 'rtmr0', 'rtmr1', 'rtmr2', 'rtmr3']
+
 /** The TDREPORT carries a MAC that only its machine can check; what counts is the quote, and it must say the same. */
 function judgeTdx(p: Primitives, hcl: HclReport, evidence: AzureEvidence, options: VerifyOptions, judges: HardwareJudges): HardwareClaims {
   if (evidence.certificates !== undefined || evidence.crls !== undefined) refuse('evidence.parse', 'certificates', 'no SNP parts beside a TDREPORT', 'some')
   if (evidence.tdQuote === undefined) return refuse('evidence.missing', 'tdQuote', 'the TD quote over the HCL report', 'none', 'ask the machine for a quote of its TDREPORT')
   const claims = judges.tdx(fromBase64(evidence.tdQuote, 'tdQuote'), evidence, options)
   const { fields } = readTdReport(p, hcl.hardware)
-  const pairs: [string, string | undefined, string | undefined][] = [
-    ['mrTd', fields['mrTd'], claims.measurement], ['mrConfigId', fields['mrConfigId'], claims.hostData],
-    ...[0, 1, 2, 3].map((n): [string, string | undefined, string | undefined] => [`rtmr${n}`, fields[`rtmr${n}`], claims.registers?.[`RTMR${n}`]]),
-  ]
-  for (const [name, inReport, inQuote] of pairs) if (inReport === undefined || inReport !== inQuote) refuse('evidence.binding', `hclReport.tdReport.${name}`, `what the quote says: ${inQuote ?? 'nothing'}`, inReport ?? 'nothing')
+  const { registers = {} } = claims
+  const quoted: Record<TdField, string | undefined> = { mrTd: claims.measurement, mrConfigId: claims.hostData, rtmr0: registers['RTMR0'], rtmr1: registers['RTMR1'], rtmr2: registers['RTMR2'], rtmr3: registers['RTMR3'] }
+  for (const name of TD_FIELDS) if (fields[name] !== quoted[name]) refuse('evidence.binding', `hclReport.tdReport.${name}`, `what the quote says: ${quoted[name] ?? 'nothing'}`, fields[name])
   return claims
 }
 

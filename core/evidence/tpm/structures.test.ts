@@ -49,6 +49,11 @@ test('every field of an attestation that is not as the specification says is ref
   refused(() => readAttest(nvAttestOf(new Uint8Array(2049))), 'bytes.too-large')
   refused(() => readAttest(new Uint8Array(4097)), 'bytes.too-large')
   assert.ok(attempt(() => readAttest(attestOf({ selections: [selection(11, [0], 1), selection(12, [23], 4)] }))).ok)
+  // The largest of each.
+  assert.ok(attempt(() => readAttest(attestOf({ signer: new Uint8Array(66), nonce: new Uint8Array(66), safe: 0, digest: new Uint8Array(64), selections: [4, 11, 12, 13].map(bank => selection(bank, all)) }))).ok)
+  assert.ok(attempt(() => readAttest(nvAttestOf(new Uint8Array(2048)))).ok)
+  const unsafe = readAttest(attestOf({ safe: 0, selections: [selection(11, [0])] }))
+  assert.equal(unsafe.clock.safe, false)
 })
 
 test('an attestation cut anywhere, or with any length changed, is refused (attacks.md rows 2 and 3)', () => {

@@ -144,6 +144,11 @@ test('shape: only known fields, all that must be there', () => {
   const json = { ...certified, crls: [] }
   const plain = (value: unknown) => parseJsonObject(JSON.stringify(value))
   assert.deepEqual(JSON.parse(JSON.stringify(readTpm(plain(json)))), JSON.parse(JSON.stringify(json)))
+  const { kind, message, signature, ak, pcrs } = json
+  const least = { kind, message, signature, ak, pcrs }
+  assert.deepEqual(JSON.parse(JSON.stringify(readTpm(plain(least)))), JSON.parse(JSON.stringify(least)))
+  const full = { ...json, certificates: Array.from({ length: 8 }, () => ''), crls: Array.from({ length: 8 }, () => '') }
+  assert.equal(readTpm(plain(full)).crls?.length, 8)
   const bad: [Record<string, Json>, RefusalCode][] = [[{ more: 1 }, 'evidence.parse'], [{ message: 1 }, 'evidence.parse'], [{ certificates: Array.from({ length: 9 }, () => '') }, 'evidence.parse'], [{ crls: 'x' }, 'evidence.parse'], [{ pcrs: { md5: {} } }, 'evidence.parse'], [{ eventLog: 1 }, 'evidence.parse']]
   for (const [change, code] of bad) refused(attempt(() => readTpm(plain({ ...json, ...change }))), code)
   for (const name of ['message', 'signature', 'ak', 'pcrs']) refused(attempt(() => readTpm(plain({ ...json, [name]: undefined }))), 'evidence.parse')
