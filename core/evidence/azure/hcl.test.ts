@@ -61,6 +61,7 @@ test('runtime claims are strict JSON with one attestation key, an RSA key in its
   for (const n of [1, ['x']]) refused(withKeys({ ...ak, n }), 'crypto.key')
   assert.ok(withKeys({ ...ak, n: toBase64Url(new Uint8Array(256).with(0, 0x80)) }).ok)
   refused(withKeys({ ...ak, n: toBase64Url(new Uint8Array(256).with(0, 0x7f)) }), 'crypto.key')
+  for (const kty of [{}, [[]], null]) refused(withKeys({ ...ak, kty }), 'crypto.key')
   refused(withKeys({ ...ak, e: undefined }), 'crypto.key')
   refused(withKeys({ ...ak, e: 'AAEAAQ' }), 'crypto.key')
   refused(withKeys({ ...ak, n: `AA${(ak?.n ?? '').slice(2)}` }), 'crypto.key')

@@ -6,7 +6,7 @@
 import { allZero, concat, equal } from '../../bytes/bytes.ts'
 import { fromBase64Url } from '../../bytes/base64.ts'
 import { toHex } from '../../bytes/hex.ts'
-import { isObject, kindOf, parseJsonObject, type Json, type JsonObject } from '../../bytes/json.ts'
+import { isObject, kindOf, parseJsonObject, shown, type Json, type JsonObject } from '../../bytes/json.ts'
 import { Reader } from '../../bytes/reader.ts'
 import type { HashName, Primitives, PublicKey } from '../../crypto/primitives.ts'
 import { refuse } from '../../refusal.ts'
@@ -100,7 +100,7 @@ function readClaims(bytes: Uint8Array, at: string): RuntimeClaims {
 /** RFC 7517 and 7518 section 6.3.1, public part. `key_ops` says `encrypt` for signing keys in older paravisors, so it decides nothing. */
 function jwkRsa(jwk: JsonObject, at: string): PublicKey {
   const [kty, n, e] = [jwk['kty'], jwk['n'], jwk['e']]
-  if (kty !== 'RSA' || typeof n !== 'string' || typeof e !== 'string') return refuse('crypto.key', at, 'an RSA key', String(kty))
+  if (kty !== 'RSA' || typeof n !== 'string' || typeof e !== 'string') return refuse('crypto.key', at, 'an RSA key', shown(kty))
   const [modulus, exponent] = [fromBase64Url(n, `${at}.n`), fromBase64Url(e, `${at}.e`)]
   if ((modulus[0] ?? 0) < 0x80 || (exponent[0] ?? 0) === 0) refuse('crypto.key', at, 'a modulus that fills its bytes and an exponent without padding', `${modulus.length} and ${exponent.length} bytes`)
   return { kind: 'rsa', n: modulus, e: exponent }
