@@ -162,7 +162,7 @@ test('a variable is read to its end and within its event', () => {
 })
 
 test('every single-bit flip of a proven log is refused, or leaves a register unexplained and says so, or changes only the label of an event', () => {
-  const bytes = logOf(bootOf(), ['sha1', 'sha256'])
+  const bytes = logOf(bootOf().filter(one => one.index === 7 || one.index === 11), ['sha1', 'sha256'])
   const signed = signedBy(bytes)
   const said = (log: Uint8Array) => proveEvents(p, parseEventLog(log), signed)
   const expected = said(bytes)
