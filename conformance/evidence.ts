@@ -10,11 +10,30 @@ import { amdRoots } from '@cloister/core/evidence/snp/roots'
 import { parseReport } from '@cloister/core/evidence/snp/report'
 import { attempt, orRefuse, refuse, refusalOf, type Refusal } from '@cloister/core/refusal'
 import { nodePrimitives as p } from '../cloud/crypto/node.ts'
+import { judge as azure } from '../vectors/judge/azure.ts'
+import { judge as cca } from '../vectors/judge/cca.ts'
+import { judge as eventlog, type Case, type Judgement, type Read } from '../vectors/judge/eventlog.ts'
+import { judge as nitro } from '../vectors/judge/nitro.ts'
+import { judge as nvidia } from '../vectors/judge/nvidia.ts'
+import { judge as tpm } from '../vectors/judge/tpm.ts'
 import { parseRequest, STATUS, type Request, type Verdict } from './contract.ts'
 
 type Judge = (request: Request, options: VerifyOptions) => Omit<Verdict, 'id'>
 /** One entry for each family; what is not here is unsupported. */
-const JUDGES: Record<string, Judge> = { 'sev-snp': snp }
+const JUDGES: Record<string, Judge> = {
+  'sev-snp': snp, nitro: byFiles(nitro), 'arm-cca': byFiles(cca), eventlog: byFiles(eventlog), tpm: byFiles(tpm), 'azure-vtpm': byFiles(azure), nvidia: byFiles(nvidia),
+}
+
+/** A judge of manifests, given the files of a request and nothing to compare with. */
+function byFiles(judge: (one: Case, read: Read) => Judgement): Judge {
+  return ({ id, tee, kind, at, files: sent, chain }) => {
+    const bytes = new Map<string, string>([...sent.map((file, i) => [`${i}/${file.name}`, file.data] as const), ...chain.map((data, i) => [`chain/${i}`, data] as const)])
+    const one: Case = { id, tee, ...(kind === undefined ? {} : { kind }), files: sent.map((file, i) => ({ role: file.role, path: `${i}/${file.name}` })), chain: chain.map((_, i) => `chain/${i}`), valid_at: new Date(at * 1000).toISOString(), expect: { verdict: '' } }
+    const { verdict, refusal } = judge(one, path => fromBase64(bytes.get(path) ?? refuse('evidence.missing', path, 'a file of the request', 'none'), path))
+    if (verdict === 'reject' && refusal !== undefined) return rejected(refusal)
+    return { verdict: verdict === 'parse' ? 'parsed' : verdict, ...(refusal === undefined ? {} : { refusal }) }
+  }
+}
 
 /** The verdict on one request. Never throws for what a request says. */
 export function answer(line: string): Verdict {

@@ -99,7 +99,7 @@ function add({ job, tally: one, ms }: Done): void {
 function finding(found: Finding): void {
   failed = true
   progress('')
-  console.log(`FOUND ${found.target} seed ${found.seed}: ${found.what}\n  replay: npm run fuzz -- ${found.target} --seed ${found.seed} --inputs 1${found.hex === '' ? '' : `\n  input: ${found.hex}`}`)
+  console.log(`FOUND ${found.target} seed ${found.seed}: ${found.what}\n  replay: npm run fuzz -- ${found.target} ${values.flips ? '--flips' : `--seed ${found.seed} --inputs 1`}${found.hex === '' ? '' : `\n  input: ${found.hex}`}`)
 }
 
 function progress(line: string): void {

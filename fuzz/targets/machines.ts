@@ -4,6 +4,7 @@ import { readXml, canonicalXml } from '@cloister/core/bytes/xml'
 import type { JsonObject } from '@cloister/core/bytes/json'
 import { toHex } from '@cloister/core/bytes/hex'
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
+import { formatKey } from '@cloister/core/crypto/keys'
 import type { CoseSign1 } from '@cloister/core/crypto/cose'
 import type { Primitives } from '@cloister/core/crypto/primitives'
 import { readAzure, verifyAzure, type HardwareJudges } from '@cloister/core/evidence/azure/verify'
@@ -37,6 +38,7 @@ const signedHcl = (json: JsonObject) => toHex(bytesOf(json['hclReport'])).replac
 const bytesOf = (value: unknown) => fromBase64(typeof value === 'string' ? value : '')
 
 const tpm = [evidenceOf({ certificates: [AK_CERTIFICATE_DER(), CA_DER].map(toBase64) })]
+const akName = readPublicArea(p, areaOf(AK)).name
 const areas = [areaOf(AK), areaOf(AK_RSAPSS)]
 const signatures = tpm.map(one => fromBase64(one.signature))
 const changedOneOf = (valid: readonly Uint8Array[]) => (draw: Draw) => (draw.oneIn(40) ? draw.pick(valid) : change(draw, draw.pick(valid)))
@@ -46,8 +48,10 @@ export const targets: readonly Target[] = [
   { name: 'xml', draw: draw => utf8(draw.oneIn(40) ? XML : changeText(draw, XML)), judge: input => readXml(input), again: (_, value) => { const written = canonicalXml(value as ReturnType<typeof readXml>); return fromUtf8(canonicalXml(readXml(written))) === fromUtf8(written) ? undefined : 'another canonical form when written again' } }, // what judge gave
   { name: 'tpm-area', draw: changedOneOf(areas), judge: input => readPublicArea(p, input) },
   { name: 'tpm-signature', draw: changedOneOf(signatures), judge: input => readSignature(input) },
-  // The log is proven by the registers and may be left out; the target `eventlog` is about it.
-  ...evidenceTargets({ name: 'tpm', valid: tpm, judge: (port, json) => verifyTpm(port, readTpm(json), { now: ROOTS_NOW }, TEST_ROOTS), same: json => unordered(json, ['eventLog']) }),
+  // The log is proven by the registers and may be left out; the target `eventlog` is about it. A certificate covers the key of
+  // the public area and not its attributes: what the area says beyond the key is proven only where its Name is enrolled.
+  ...evidenceTargets({ name: 'tpm', valid: tpm, judge: (port, json) => verifyTpm(port, readTpm(json), { now: ROOTS_NOW }, TEST_ROOTS), same: json => ({ ...unordered(json, ['eventLog']), ak: formatKey(readPublicArea(p, bytesOf(json['ak'])).key) }) }),
+  ...evidenceTargets({ name: 'tpm-named', valid: [evidenceOf()], judge: (port, json) => verifyTpm(port, readTpm(json), { now: ROOTS_NOW, aks: [akName] }, TEST_ROOTS), same: json => ({ ...unordered(json, ['eventLog']), ak: readPublicArea(p, bytesOf(json['ak'])).name }) }),
   ...evidenceTargets({ name: 'azure-snp', valid: [snpEvidence()], judge: (port, json) => verifyAzure(port, readAzure(json), { now: ROOTS_NOW }, judges(port)), same: json => ({ ...unordered(json, ['eventLog']), hclReport: signedHcl(json) }) }),
   // The quote is the fixture's, which nobody signs: the room of TDX is about quotes.
   ...evidenceTargets({ name: 'azure-tdx', valid: [tdxEvidence()], judge: (port, json) => verifyAzure(port, readAzure(json), { now: ROOTS_NOW }, judges(port)), same: json => ({ ...unordered(json, ['eventLog', 'tdQuote']), hclReport: signedHcl(json) }) }),
