@@ -96,7 +96,11 @@ test('named keys from JSON', () => {
   const read = (json: unknown) => readCpaks(parseJson(JSON.stringify(json)))
   assert.ok(judge(ccaEvidence(), { cpaks: read([{ key }]) }))
   assert.deepEqual(judge(ccaEvidence(), { cpaks: read([{ key, instanceId: toHex(INSTANCE), implementationId: toHex(IMPLEMENTATION), notBefore: 5, notAfter: NOW }]) }).validity, { notBefore: 5, notAfter: NOW })
-  for (const json of [{}, null, ['x'], [{}], [{ key: 1 }], [{ key, other: 1 }], [{ key, notBefore: '0' }], [{ key, notAfter: null }], [{ key, instanceId: '' }], [{ key, implementationId: 1 }], Array<unknown>(4097).fill({ key })]) refused(() => read(json), 'evidence.parse', JSON.stringify(json).slice(0, 60))
+  for (const json of [{}, null, ['x'], [{}], [null], [{ key: 1 }], [{ key, other: 1 }], [{ key, notBefore: '0' }], [{ key, notAfter: null }], [{ key, instanceId: '' }], [{ key, implementationId: 1 }], Array<unknown>(4097).fill({ key })]) refused(() => read(json), 'evidence.parse', JSON.stringify(json).slice(0, 60))
+  refused(() => judge(ccaEvidence(), { cpaks: read([{ key, instanceId: '01'.repeat(33) }]) }), 'evidence.signer')
+  refused(() => judge(ccaEvidence(), { cpaks: read([{ key, implementationId: '01'.repeat(32) }]) }), 'evidence.signer')
+  assert.deepEqual(Object.keys(read([{ key }])[0] ?? {}), ['key', 'validity'])
+  assert.ok(judge(ccaEvidence(), { cpaks: read(Array<unknown>(4096).fill({ key })) }))
   refused(() => read([{ key: 'p384:04' }]), 'crypto.key')
   refused(() => read([{ key, instanceId: 'xx' }]), 'bytes.encoding')
 })
@@ -122,7 +126,10 @@ test('whatever is not secured is debug', () => {
 })
 
 test('platform claims: each there, of its type and length, none unknown', () => {
-  for (const label of [265, 10, 2396, 256, 2401, 2395, 2399, 2402]) refused(() => platform({ [label]: undefined }), 'evidence.missing', String(label))
+  for (const [label, name] of [[265, 'profile'], [10, 'challenge'], [2396, 'implementationId'], [256, 'instanceId'], [2401, 'config'], [2395, 'lifecycle'], [2399, 'components'], [2402, 'hash']] as const) {
+    const result = attempt(() => platform({ [label]: undefined }))
+    assert.deepEqual(result.ok ? '' : [result.refusal.code, result.refusal.at], ['evidence.missing', `platform.${name}`])
+  }
   for (const profile of ['', 'tag:arm.com,2023:realm#1.0.0', 'http://arm.com/PSA-SSD/1.0.0']) refused(() => platform({ 265: profile }), profile === '' ? 'cbor.syntax' : 'evidence.parse', profile)
   for (const change of [{ 10: bytes(33) }, { 10: bytes(31) }, { 10: [bytes(32)] }, { 2396: bytes(31) }, { 2396: bytes(33) }, { 256: bytes(32, 1) }, { 256: bytes(34, 1) }, { 2401: 'x' }, { 2401: bytes(4097) }, { 2399: [] }, { 2399: component() }, { 2399: Array<Writable>(65).fill(component()) }, { 2400: '' }, { 2400: bytes(3) }, { 2400: 'x'.repeat(513) }, { 2402: 1 }] as Change[]) refused(() => platform(change), 'cbor.syntax', Object.keys(change).join())
   for (const change of [{ 256: bytes(33, 2) }, { 2402: 'none' }, { 2402: 'sha-1' }, { 2397: 'psa' }, { 2394: 1 }, { 2403: bytes(1) }, { 2404: [] }, { 2405: [] }, { 2406: bytes(1) }] as Change[]) refused(() => platform(change), 'evidence.parse', Object.keys(change).join())
@@ -145,6 +152,7 @@ test('platform claims of 2.0.0: client, devices, boot keys', () => {
   const full = platform({ 2403: bytes(3), 2404: [device(), device({ 1: undefined, 5: 'other', 6: undefined, 7: 'other', 8: undefined })], 2405: [key()], 2406: bytes(5) }, 2)
   assert.deepEqual(full.bootKeys, [{ name: 'DM', array: 0, index: 1, hash: '09'.repeat(32) }])
   assert.deepEqual(full.devices?.map(one => [one.type, one.protocol, one.ide, one.vca?.length, one.encryption, one.hash]), [['cxl-type-3', 'spdm-1.2.0', true, 96, 0, 'sha256'], ['other', 'other', true, undefined, undefined, undefined]])
+  assert.equal(platform({ 265: 'tag:arm.com,2024:platform#2.0.0' }, 2).profile, 'tag:arm.com,2024:platform#2.0.0')
   refused(() => platform({ 2394: undefined }, 2), 'evidence.missing')
   for (const change of [{ 2394: 2 }, { 2403: bytes(0) }, { 2404: [] }, { 2405: [] }, { 2406: bytes(0) }, { 2404: [device({ 8: 3 })] }, { 2404: [device({ 4: 1 })] }, { 2405: [key({ 2: -1 })] }, { 2405: [key({ 4: bytes(20) })] }] as Change[]) refused(() => platform(change, 2), 'cbor.syntax', Object.keys(change).join())
   for (const change of [{ 6: undefined }, { 5: 'other' }, { 8: undefined }, { 7: 'other' }, { 9: 1 }]as Change[]) refused(() => platform({ 2404: [device(change)] }, 2), 'evidence.parse', Object.keys(change).join())
@@ -167,7 +175,10 @@ test('realm claims: each there, of its type and length, none unknown', () => {
 test('sets of claims, as CBOR and as JSON', () => {
   const kindOf = (claims: Map<Writable, Writable>) => readClaimSet(readCbor(writeCbor(claims))).kind
   assert.deepEqual([kindOf(platformClaims(realmCoseKey, 2)), kindOf(realmClaims(realmCoseKey, 2)), kindOf(realmClaims(rawOf(signers.realm.key), 1, { 265: undefined }))], ['platform', 'realm', 'realm'])
-  refused(() => readClaimSet(readCbor(writeCbor(platformClaims(realmCoseKey, 1, { 2396: undefined, 2399: undefined })))), 'evidence.missing')
+  for (const [label, name] of [[2396, 'implementationId'], [2399, 'components']] as const) {
+    const result = attempt(() => kindOf(platformClaims(realmCoseKey, 1, { [label]: undefined })))
+    assert.ok(!result.ok && result.refusal.at === `platform.${name}`)
+  }
   const base64 = (length: number, value = 9) => toBase64(bytes(length, value))
   const json = (change: Record<string, unknown> = {}) => claimsFromJson(parseJsonObject(JSON.stringify({
     'cca-platform-profile': PROFILES.platform[0], 'cca-platform-challenge': base64(32), 'cca-platform-implementation-id': base64(32), 'cca-platform-instance-id': base64(33, 1), 'cca-platform-config': base64(3), 'cca-platform-lifecycle': 12288,
@@ -175,7 +186,17 @@ test('sets of claims, as CBOR and as JSON', () => {
   })))
   const read = readClaimSet(json())
   assert.ok(read.kind === 'platform' && read.claims.components[0]?.type === 'BL' && read.claims.components[0].hash === 'sha256')
-  for (const change of [{ other: 1 }, { toString: 'x' }, { 'cca-platform-challenge': 1 }, { 'cca-platform-lifecycle': null }, { 'cca-platform-sw-components': {} }, { 'cca-platform-sw-components': ['x'] }, { 'cca-platform-sw-components': [{ other: 1 }] }, { 'cca-platform-sw-components': [{ 'hash-algo-id': 'sha-256', 'measurement-description': 'sha-256' }] }]) refused(() => json(change), 'evidence.parse', JSON.stringify(change))
+  const ofRealm = readClaimSet(claimsFromJson(parseJsonObject(JSON.stringify({
+    'cca-realm-profile': PROFILES.realm[1], 'cca-realm-challenge': base64(64), 'cca-realm-personalization-value': base64(64), 'cca-realm-initial-measurement': base64(48), 'cca-realm-extensible-measurements': Array(4).fill(base64(32)),
+    'cca-realm-hash-algo-id': 'sha-384', 'cca-realm-public-key': toBase64(realmCoseKey), 'cca-realm-public-key-hash-algo-id': 'sha-512', 'cca-realm-mec-policy': 'shared', 'cca-realm-instance-id': base64(33, 1), 'cca-realm-lfa-policy': 0, 'cca-realm-devices-token-hash': base64(32),
+  }))))
+  assert.ok(ofRealm.kind === 'realm' && ofRealm.claims.mecPolicy === 'shared' && ofRealm.claims.liveActivation === false && ofRealm.claims.extensibleMeasurements.length === 4)
+  const device = { 'hash-algo-id': 'sha-256', 'device-measurements-digest': base64(32), 'certificate-chain-digest': base64(32), 'uses-ide': false, protocol: 'spdm-1.3.2', 'vca-digest': base64(32), 'device-type': 'cxl-type-3', 'encryption-type': 2 }
+  const second = readClaimSet(json({
+    'cca-platform-profile': PROFILES.platform[1], 'cca-platform-client-id': 1, 'cca-platform-manufacturing-config': base64(1), 'cca-platform-extension': [device], 'cca-platform-tbb-rotpk': [{ name: 'CM', 'active-array-index': 0, index: 2, hash: base64(32) }], 'cca-platform-peer-signers': base64(2), 'cca-platform-service-indicator': 'https://verifier.example',
+  }))
+  assert.ok(second.kind === 'platform' && second.claims.devices?.[0]?.ide === false && second.claims.devices[0].encryption === 2 && second.claims.bootKeys?.[0]?.index === 2 && second.claims.service === 'https://verifier.example')
+  for (const change of [{ other: 1 }, { toString: 'x' }, { 'cca-realm-extensible-measurements': [1] }, { 'cca-platform-sw-components': [null] }, { 'cca-platform-challenge': 1 }, { 'cca-platform-lifecycle': null }, { 'cca-platform-sw-components': {} }, { 'cca-platform-sw-components': ['x'] }, { 'cca-platform-sw-components': [{ other: 1 }] }, { 'cca-platform-sw-components': [{ 'hash-algo-id': 'sha-256', 'measurement-description': 'sha-256' }] }]) refused(() => json(change), 'evidence.parse', JSON.stringify(change))
   refused(() => json({ 'cca-platform-challenge': 'AA=' }), 'bytes.encoding')
   refused(() => readClaimSet(json({ 'cca-platform-lifecycle': 0.5 })), 'cbor.syntax')
   // Claims of a realm among those of a platform.

@@ -123,11 +123,10 @@ export function realmKey(claims: RealmClaims, at = 'realm.publicKey'): PublicKey
   return claims.profile === undefined ? rawKey('p384', claims.publicKey, at) : readCoseKey(claims.publicKey, at)
 }
 
-/** A bare set of claims of either kind: only a platform has an implementation or a platform's profile. */
+/** A bare set of claims of either kind: only a platform has an implementation and software components. */
 export function readClaimSet(value: Cbor): { readonly kind: 'platform'; readonly claims: PlatformClaims } | { readonly kind: 'realm'; readonly claims: RealmClaims } {
   const fields = cborFields(value, 'claims')
-  const profile = fields.get(PLATFORM.profile)
-  const platform = fields.has(PLATFORM.implementationId) || fields.has(PLATFORM.components) || (profile?.kind === 'text' && PLATFORM_PROFILES.has(profile.value))
+  const platform = [PLATFORM.implementationId, PLATFORM.components].some(label => fields.has(label))
   return platform ? { kind: 'platform', claims: readPlatformClaims(value) } : { kind: 'realm', claims: readRealmClaims(value) }
 }
 
@@ -154,8 +153,8 @@ class Claims {
   bytes(label: number, min: number, max: number): Uint8Array { return this.read(label, (value, at) => cborBytes(value, at, min, max)) }
   text(label: number): string { return this.read(label, shortText) }
 
-  only(labels: readonly number[]): void {
-    for (const label of this.#fields.keys()) if (typeof label !== 'number' || !labels.includes(label)) refuse('evidence.parse', this.#place(label), 'the claims of the profile', `claim ${label}`)
+  only(labels: readonly (number | string)[]): void {
+    for (const label of this.#fields.keys()) if (!labels.includes(label)) refuse('evidence.parse', this.#place(label), 'the claims of the profile', `claim ${label}`)
   }
 
   optional<K extends string, T>(name: K, label: number, read: (value: Cbor, at: string) => T): { readonly [key in K]?: T } {
@@ -259,9 +258,9 @@ function renamed(json: JsonObject, names: Names, at: string): Map<Writable, Writ
   const out = new Map<Writable, Writable>()
   for (const [name, value] of Object.entries(json)) {
     const place = `${at}.${name}`
-    const [label, shape] = Object.hasOwn(names, name) ? names[name] ?? [] : []
-    if (label === undefined || shape === undefined || out.has(label)) return refuse('evidence.parse', place, 'a claim of CCA, once', name)
-    out.set(label, written(value, shape, place))
+    const known = Object.hasOwn(names, name) ? names[name] : undefined
+    if (known === undefined || out.has(known[0])) return refuse('evidence.parse', place, 'a claim of CCA, once', name)
+    out.set(known[0], written(value, known[1], place))
   }
   return out
 }
