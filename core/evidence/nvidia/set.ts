@@ -59,7 +59,7 @@ export function readSdkEvidence(json: Json): SdkDevice[] {
 
 /** What the list says beside a report must be what the report says. Leaves with `evidence.product`, `evidence.report-data` or `evidence.binding`. */
 export function checkSaid({ said }: SdkDevice, claims: NvidiaClaims): void {
-  if (ARCHITECTURES[said.arch]?.test(claims.product) !== true) refuse('evidence.product', 'evidence.arch', claims.product, said.arch)
+  if (!Object.hasOwn(ARCHITECTURES, said.arch) || ARCHITECTURES[said.arch]?.test(claims.product) !== true) refuse('evidence.product', 'evidence.arch', claims.product, said.arch)
   if (said.nonce !== claims.reportData) refuse('evidence.report-data', 'evidence.nonce', claims.reportData, said.nonce)
   for (const name of ['driver', 'vbios'] as const) if (said[name] !== undefined && said[name] !== claims.facts[name]) refuse('evidence.binding', `evidence.${name}_version`, claims.facts[name], said[name] ?? '')
 }

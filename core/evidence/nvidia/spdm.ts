@@ -62,7 +62,7 @@ function readRequest(reader: Reader): { nonce: string; slot: number } {
   expect(reader.u8(), 0xff, 'request.operation') // all measurements
   const nonce = toHex(reader.take(NONCE_BYTES))
   const slot = reader.u8()
-  if (slot > 7) refuse('evidence.reserved-bits', 'request.slot', '0 to 7', String(slot))
+  if (slot > 7) refuse('evidence.reserved-bits', 'report.request.slot', '0 to 7', String(slot))
   return { nonce, slot }
 }
 
@@ -83,11 +83,11 @@ function readRecord(record: Uint8Array, count: number): Measurement[] {
     expect(reader.u8(), DMTF, `${at}.specification`)
     expect(reader.u16le(), BLOCK_BYTES, `${at}.size`)
     const type = reader.u8()
-    if (type > TYPES) refuse('evidence.parse', `${at}.type`, 'a digest of type 0 to 3', String(type))
+    if (type > TYPES) refuse('evidence.parse', `report.${at}.type`, 'a digest of type 0 to 3', String(type))
     expect(reader.u16le(), DIGEST_BYTES, `${at}.valueSize`)
     out.push({ index, type, value: reader.take(DIGEST_BYTES) })
   }
-  if (out.length === 0) refuse('evidence.parse', 'measurements', 'at least one', 'none')
+  if (out.length === 0) refuse('evidence.parse', 'report.measurements', 'at least one', 'none')
   reader.end()
   return out
 }
@@ -97,8 +97,8 @@ function readOpaque(data: Uint8Array): Map<number, Uint8Array> {
   const out = new Map<number, Uint8Array>()
   while (reader.left > 0) {
     const type = reader.u16le()
-    if (out.has(type)) refuse('evidence.parse', `opaque[${type}]`, 'each field once', 'twice')
-    if (out.size >= LIMITS.opaqueFields) refuse('bytes.too-large', 'opaque', `at most ${LIMITS.opaqueFields} fields`, 'more')
+    if (out.has(type)) refuse('evidence.parse', `report.opaque[${type}]`, 'each field once', 'twice')
+    if (out.size >= LIMITS.opaqueFields) refuse('bytes.too-large', 'report.opaque', `at most ${LIMITS.opaqueFields} fields`, 'more')
     out.set(type, reader.take(reader.u16le()))
   }
   return out
@@ -111,7 +111,7 @@ function expect(got: number, wanted: number, at: string, code: 'evidence.parse' 
 /** The bytes of an opaque field that must be there, of `size` bytes where it is given. Leaves with `evidence.parse`. */
 export function opaqueField(report: NvidiaReport, name: keyof typeof OPAQUE, size?: number): Uint8Array {
   const value = report.opaque.get(OPAQUE[name])
-  if (value === undefined || (size !== undefined && value.length !== size)) return refuse('evidence.parse', `opaque.${name}`, size === undefined ? 'a value' : `${size} bytes`, value === undefined ? 'nothing' : `${value.length} bytes`)
+  if (value === undefined || (size !== undefined && value.length !== size)) return refuse('evidence.parse', `report.opaque.${name}`, size === undefined ? 'a value' : `${size} bytes`, value === undefined ? 'nothing' : `${value.length} bytes`)
   return value
 }
 
@@ -120,12 +120,12 @@ export function opaqueText(report: NvidiaReport, name: keyof typeof OPAQUE): str
   const value = report.opaque.get(OPAQUE[name]) ?? new Uint8Array(0)
   const end = value.indexOf(0)
   const text = end < 0 ? value : value.subarray(0, end)
-  if (!allZero(value.subarray(text.length)) || text.some(byte => byte < 0x20 || byte > 0x7e)) refuse('evidence.parse', `opaque.${name}`, 'a printable text with zeros behind it', toHex(value))
+  if (!allZero(value.subarray(text.length)) || text.some(byte => byte < 0x20 || byte > 0x7e)) refuse('evidence.parse', `report.opaque.${name}`, 'a printable text with zeros behind it', toHex(value))
   return String.fromCharCode(...text)
 }
 
 /** The version of a GPU's VBIOS as its reference manifest writes it: bytes 00 9f 00 96 01 are 96.00.9F.00.01. */
 export function vbiosVersion(field: Uint8Array): string {
-  if (field.length !== 8 || !allZero(field.subarray(5))) refuse('evidence.parse', 'opaque.vbiosVersion', 'five bytes and three zeros', toHex(field))
+  if (field.length !== 8 || !allZero(field.subarray(5))) refuse('evidence.parse', 'report.opaque.vbiosVersion', 'five bytes and three zeros', toHex(field))
   return [...field.slice(0, 4).reverse(), field[4] ?? 0].map(byte => byte.toString(16).toUpperCase().padStart(2, '0')).join('.')
 }
