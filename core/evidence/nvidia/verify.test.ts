@@ -36,7 +36,7 @@ test('an honest GPU: who it is, what it measured, for which nonce', () => {
   assert.deepEqual({ ...claims, registers: undefined, endorsements: undefined }, {
     tee: 'nvidia', simulated: false, product: 'GH100', signer: 'device', measurement: toHex(p.hash('sha384', measured)), registers: undefined, reportData: toHex(NONCE), hostData: '', debug: false, migration: false,
     chipId: '41aabbccddeeff0001', validity: { notBefore: NOW - 100 * DAY, notAfter: NOW + 100 * DAY }, endorsements: undefined, revocation: false,
-    facts: { kind: 'nvidia', device: 'gpu', serial: '660001', pdi: 'aabbccddeeff0001', driver: '550.90.07', vbios: '96.00.9F.00.01', fwid: '77'.repeat(48), mode: 'ppcie', peers: ['aabbccddeeff0009'], board: { project: '1010' }, reference: [], referenceComplete: false },
+    facts: { kind: 'nvidia', device: 'gpu', serial: '660001', pdi: 'aabbccddeeff0001', driver: '550.90.07', vbios: '96.00.9F.00.01', fwid: '77'.repeat(48), fwidReported: true, mode: 'ppcie', peers: ['aabbccddeeff0009'], board: { project: '1010' }, reference: [], referenceComplete: false },
   })
   assert.deepEqual([claims.registers['M01'], claims.registers['M64'], Object.keys(claims.registers).length], ['01'.repeat(48), '40'.repeat(48), 64])
   assert.deepEqual(claims.endorsements, [fromBase64(evidenceOf().certificates[0] ?? ''), makerCertificate(), identityCertificate(), testRoots().device.der].map(one => `sha256:${toHex(p.hash('sha256', one))}`))
@@ -103,7 +103,8 @@ test('names in certificates: product, serial numbers, device information', () =>
 
 test('the firmware that the leaf was made for is the one that the report names', () => {
   refused(judge(field('fwid', '88'.repeat(48))), 'evidence.binding', 'report.opaque.fwid')
-  refused(judge(field('fwid', undefined)), 'evidence.parse')
+  refused(judge({ product: 'GB100', ...field('fwid', undefined) }), 'evidence.parse')
+  assert.equal(held(judge(field('fwid', undefined))).facts.fwidReported, false)
   refused(judge(field('fwid', '77'.repeat(32))), 'evidence.parse')
   refused(judge({ product: 'GB100', dice: tcbInfo(0x80, '88'.repeat(48)) }), 'evidence.binding')
 })

@@ -47,7 +47,9 @@ export interface NvidiaFacts {
   /** '' for a switch. */
   readonly driver: string
   readonly vbios: string
+  /** Digest of the firmware for which the device made the leaf; `fwidReported` when the report repeats it (switches and the first drivers for Hopper do not). */
   readonly fwid: string
+  readonly fwidReported: boolean
   /** TCG DICE OperationalFlags of the leaf, hex, where it has them (Blackwell). */
   readonly flags?: string
   /** How the GPU is used: one GPU passed through, several, or all with their switches (protected PCIe); 'not-stated' by older firmware and switches. */
@@ -158,6 +160,7 @@ function checkSignature(p: Primitives, report: NvidiaReport, leaf: Certificate):
 /** Where report and certificates must say the same: the firmware of a GPU, the name of a switch. */
 function checkDevice(report: NvidiaReport, identity: DeviceIdentity): void {
   if (identity.device === 'gpu') {
+    if (fwidLeftOut(report, identity)) return
     const fwid = toHex(opaqueField(report, 'fwid', 48))
     if (fwid !== identity.fwid) refuse('evidence.binding', 'report.opaque.fwid', identity.fwid, fwid)
     return
@@ -166,6 +169,9 @@ function checkDevice(report: NvidiaReport, identity: DeviceIdentity): void {
   const pdi = opaqueField(report, 'switchPdi', 8)
   if (![toHex(pdi), toHex(pdi.slice().reverse())].includes(identity.pdi)) refuse('evidence.chip-id', 'report.opaque.switchPdi', identity.pdi, toHex(pdi))
 }
+
+/** The first drivers for Hopper did not repeat it; the leaf, made by the device for this firmware alone, still says it. */
+const fwidLeftOut = (report: NvidiaReport, identity: DeviceIdentity) => identity.product.startsWith('GH') && !report.opaque.has(OPAQUE.fwid)
 
 export interface Firmware { readonly driver: string; readonly vbios: string }
 
@@ -227,7 +233,7 @@ function claimsOf(p: Primitives, held: Held): NvidiaClaims {
 
 function factsOf({ parts: { report }, device: { identity }, firmware, reference }: Held): NvidiaFacts {
   return {
-    kind: 'nvidia', device: identity.device, serial: identity.serial, pdi: identity.pdi, ...firmware, fwid: identity.fwid, ...(identity.flags === undefined ? {} : { flags: identity.flags }),
+    kind: 'nvidia', device: identity.device, serial: identity.serial, pdi: identity.pdi, ...firmware, fwid: identity.fwid, fwidReported: report.opaque.has(OPAQUE.fwid), ...(identity.flags === undefined ? {} : { flags: identity.flags }),
     mode: modeOf(report), peers: peersOf(report, identity), board: boardOf(report), reference, referenceComplete: reference.length === (identity.device === 'gpu' ? 2 : 1),
   }
 }
