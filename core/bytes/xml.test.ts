@@ -100,6 +100,9 @@ test('limits: bytes, depth, elements, attributes (attacks.md rows 5, 11)', () =>
   const many = (count: number) => `<a${Array.from({ length: count }, (_, i) => ` b${i}="x"`).join('')}/>`
   assert.ok(read(many(XML_LIMITS.attributes)))
   refused(many(XML_LIMITS.attributes + 1), 'bytes.too-large')
+  const prefixes = (count: number) => `<r xmlns="urn:r"><a${Array.from({ length: count }, (_, i) => ` xmlns:b${i}="x${i}"`).join('')}/></r>`
+  assert.ok(read(prefixes(XML_LIMITS.prefixes - 1)))
+  refused(prefixes(XML_LIMITS.prefixes), 'bytes.too-large')
   refused(`<a>${' '.repeat(XML_LIMITS.bytes)}</a>`, 'bytes.too-large')
 })
 

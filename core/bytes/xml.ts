@@ -21,9 +21,9 @@ export interface XmlElement {
   /** Where it stands, each with its place among the children of its parent: /SoftwareIdentity/Payload[5]/Resource[3]. */
   readonly at: string
 }
-export interface XmlLimits { readonly bytes: number; readonly depth: number; readonly elements: number; readonly attributes: number }
+export interface XmlLimits { readonly bytes: number; readonly depth: number; readonly elements: number; readonly attributes: number; readonly prefixes: number }
 
-export const XML_LIMITS: XmlLimits = { bytes: 1 << 20, depth: 16, elements: 10_000, attributes: 64 }
+export const XML_LIMITS: XmlLimits = { bytes: 1 << 20, depth: 16, elements: 10_000, attributes: 64, prefixes: 16 }
 
 /**
  * The root element of a document. Leaves with `xml.syntax`, `bytes.encoding`, `bytes.too-large` or `bytes.too-deep`.
@@ -58,7 +58,8 @@ export function textOf(element: XmlElement): string {
 
 function writeCanonical(element: XmlElement, above: ReadonlyMap<string, string>, without: XmlElement | undefined, out: string[]): void {
   out.push('<', element.name)
-  for (const [prefix, uri] of [...element.scope].sort(byFirst)) {
+  // An element that declares nothing shares the scope of its parent.
+  for (const [prefix, uri] of element.scope === above ? [] : [...element.scope].sort(byFirst)) {
     if ((above.get(prefix) ?? '') !== uri) out.push(prefix === '' ? ' xmlns="' : ` xmlns:${prefix}="`, escapeAttribute(uri), '"')
   }
   for (const attribute of [...element.attributes].sort(byName)) out.push(' ', attribute.name, '="', escapeAttribute(attribute.value), '"')
@@ -115,7 +116,7 @@ class Parser {
     const name = this.#name(path)
     const at = `${path}/${name}${place}`
     const { raw, closed } = this.#startTag(at)
-    const scope = scopeOf(raw, above, at)
+    const scope = scopeOf(raw, above, at, this.#limits.prefixes)
     const attributes = attributesOf(raw, scope, at)
     const [prefix, local] = split(name)
     const namespace = resolve(scope, prefix, at)
@@ -206,7 +207,7 @@ class Parser {
 }
 
 /** Prefixes in scope: those above, and those that these attributes declare. */
-function scopeOf(raw: ReadonlyMap<string, string>, above: ReadonlyMap<string, string>, at: string): ReadonlyMap<string, string> {
+function scopeOf(raw: ReadonlyMap<string, string>, above: ReadonlyMap<string, string>, at: string, max: number): ReadonlyMap<string, string> {
   let scope: Map<string, string> | undefined
   for (const [name, uri] of raw) {
     const [prefix, local] = name === 'xmlns' ? ['xmlns', ''] : split(name)
@@ -214,6 +215,7 @@ function scopeOf(raw: ReadonlyMap<string, string>, above: ReadonlyMap<string, st
     if (local === 'xml' || local === 'xmlns' || (local !== '' && uri === '')) refuse('xml.syntax', at, 'a prefix of its own for a namespace', name)
     scope ??= new Map(above)
     scope.set(local, uri)
+    if (scope.size > max) refuse('bytes.too-large', at, `at most ${max} prefixes in scope`, 'more')
   }
   return scope ?? above
 }

@@ -16,7 +16,7 @@ export interface DeviceIdentity {
   readonly product: string
   /** subject serialNumber of the leaf, hex: another for each firmware. */
   readonly serial: string
-  /** subject serialNumber of the certificate that NVIDIA gave the device, hex: 0x41 (GPU) or 0x50 (switch) and the PDI. */
+  /** subject serialNumber of the certificate that NVIDIA gave the device, hex: one byte (0x41 of the GPUs seen, 0x50 of the switches) and the PDI. */
   readonly chipId: string
   /** The eight bytes by which GPUs and switches name each other, hex. */
   readonly pdi: string
@@ -44,7 +44,7 @@ export function deviceIdentity(leaf: Certificate, maker: Certificate): DeviceIde
   const product = raw.replace('_', '')
   const device = /^G[HB]\d{3}$/.test(product) ? 'gpu' : product === 'LS10' ? 'switch' : refuse('evidence.unsupported', 'certificates', 'a GPU of Hopper or Blackwell, or an LS10', product)
   const chipId = serialNumber(maker)
-  if (chipId.length !== 18 || !chipId.startsWith(device === 'gpu' ? '41' : '50')) refuse('evidence.chip-id', 'certificates[1]', 'a serial number of nine bytes', chipId)
+  if (chipId.length !== 18) refuse('evidence.chip-id', 'certificates[1]', 'a serial number of nine bytes', chipId)
   return { device, product, serial: serialNumber(leaf), chipId, pdi: chipId.slice(2), ...readDice(leaf, maker) }
 }
 

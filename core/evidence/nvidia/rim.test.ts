@@ -84,6 +84,11 @@ test('only the one form of signature', () => {
   refused(judge({ certificates: Array.from({ length: 7 }, rimSignerCertificate) }), 'evidence.parse')
 })
 
+test('a manifest larger than any is refused before it is read', () => {
+  assert.ok(judge({ text: swap('    <ns0:Entity', `${' '.repeat(200_000)}<ns0:Entity`) }).ok)
+  refused(judge({ text: swap('    <ns0:Entity', `${' '.repeat(256 * 1024)}<ns0:Entity`) }), 'bytes.too-large')
+})
+
 test('wrapped, moved, doubled or missing parts (attacks.md row 10)', () => {
   refused(judge({ signed: swap(/<ds:Signature .*<\/ds:Signature>/s, '') }), 'evidence.parse')
   refused(judge({ signed: swap(/(<ds:Signature .*<\/ds:Signature>)/s, '$1$1') }), 'evidence.parse')

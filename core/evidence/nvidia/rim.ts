@@ -8,7 +8,7 @@
 import { fromBase64 } from '../../bytes/base64.ts'
 import { equal } from '../../bytes/bytes.ts'
 import { fromHex } from '../../bytes/hex.ts'
-import { canonicalXml, elementsOf, readXml, textOf, type XmlElement } from '../../bytes/xml.ts'
+import { canonicalXml, elementsOf, readXml, textOf, XML_LIMITS, type XmlElement } from '../../bytes/xml.ts'
 import type { Primitives } from '../../crypto/primitives.ts'
 import { parseCertificate, validateChain, type Certificate, type Chain, type RevocationList } from '../../crypto/x509.ts'
 import { orRefuse, refuse } from '../../refusal.ts'
@@ -38,13 +38,15 @@ const INDEX_MAX = 126 // the SPDM index, one more, is 1 to 127
 const ALTERNATIVES_MAX = 32
 const DIGEST_BYTES = 48
 const CERTIFICATES_MAX = 6
+/** Genuine ones have 26 kB. */
+const RIM_LIMITS = { ...XML_LIMITS, bytes: 256 * 1024 }
 
 /**
  * A manifest in which the signature and the chain of its signer hold at a time (seconds since 1970). Leaves with
  * `evidence.parse`, `evidence.signature`, `evidence.chain`, `xml.syntax`, `x509.*`, `crl.*`.
  */
 export function verifyRim(p: Primitives, document: Uint8Array, input: { readonly now: number; readonly root: Certificate; readonly crls?: readonly RevocationList[] }): VerifiedRim {
-  const root = readXml(document)
+  const root = readXml(document, RIM_LIMITS)
   const content = readContent(root)
   const { signature, certificates } = readSignature(p, root)
   const [leaf, ...others] = certificates.map((der, i) => orRefuse(parseCertificate(der, `rim.certificates[${i}]`)))

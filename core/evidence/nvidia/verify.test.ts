@@ -95,7 +95,7 @@ test('names in certificates: product, serial numbers, device information', () =>
   for (const text of ['AMD:GH100:48B02D0000000001', 'NVIDIA:GH100:48b02d0000000001', 'NVIDIA:GH100:48B0', 'NVIDIA:GH100']) refused(judge({ san: text }), 'evidence.parse')
   refused(judge({ leaf: { extensions: leafExtensions().filter(one => one.oid !== '2.5.29.17') } }), 'evidence.parse')
   refused(judge({ leaf: { extensions: leafExtensions().map(one => (one.oid === '2.5.29.17' ? { oid: one.oid, value: derSequence() } : one)) } }), 'der.tag')
-  refused(judge({ makerSerial: '50AABBCCDDEEFF0001' }), 'evidence.chip-id')
+  refused(judge({ makerSerial: '4100AABBCCDDEEFF0001' }), 'evidence.chip-id')
   refused(judge({ makerSerial: '41AABBCCDDEEFF01' }), 'evidence.chip-id')
   refused(judge({ leafSerial: 'xyz' }), 'evidence.parse')
   refused(judge({ leafSerial: '' }), 'evidence.parse')
@@ -245,6 +245,7 @@ test('answers and lists: current, signed, about this evidence, each once (attack
   refused(judge({}, { crls: [list(IDENTITY, [], [NOW - 2 * DAY, NOW - DAY])] }), 'crl.expired')
   refused(judge({}, { crls: [list(holder('Test Identity', undefined, 'forged'))] }), 'crl.signature')
   refused(judge({}, { crls: [list(RIM_CA)] }), 'evidence.collateral', 'crls[0]')
+  refused(judge({}, { crls: [toBase64(new Uint8Array(256 * 1024 + 1))] }), 'bytes.too-large', 'crls[0]')
 })
 
 test('a driver whose manifest was taken back counts only with its manifest and answers for its signer', () => {

@@ -87,7 +87,7 @@ export interface NvidiaClaims {
   readonly facts: NvidiaFacts
 }
 
-const LIMITS = { certificates: 8, rims: 2, ocsp: 16, crls: 8 }
+const LIMITS = { certificates: 8, rims: 2, ocsp: 16, crls: 8, crlBytes: 256 * 1024 }
 
 /** Shape only. Refuses `evidence.parse`. */
 export function readNvidia(json: JsonObject): NvidiaEvidence {
@@ -120,10 +120,11 @@ export function verifyNvidia(p: Primitives, evidence: NvidiaEvidence, options: V
 }
 
 function partsOf(evidence: NvidiaEvidence): Parts {
+  const sized = (der: Uint8Array, at: string) => (der.length <= LIMITS.crlBytes ? der : refuse('bytes.too-large', at, `at most ${LIMITS.crlBytes} bytes`, `${der.length} bytes`))
   const bytes = (list: readonly string[] | undefined, name: string) => (list ?? []).map((one, i) => fromBase64(one, `${name}[${i}]`))
   return {
     report: parseNvidiaReport(fromBase64(evidence.report, 'report')), rims: bytes(evidence.rims, 'rims'),
-    responses: bytes(evidence.ocsp, 'ocsp').map((der, i) => orRefuse(parseOcsp(der, `ocsp[${i}]`))), lists: bytes(evidence.crls, 'crls').map((der, i) => orRefuse(parseCrl(der, `crls[${i}]`))),
+    responses: bytes(evidence.ocsp, 'ocsp').map((der, i) => orRefuse(parseOcsp(der, `ocsp[${i}]`))), lists: bytes(evidence.crls, 'crls').map((der, i) => orRefuse(parseCrl(sized(der, `crls[${i}]`), `crls[${i}]`))),
   }
 }
 
