@@ -42,7 +42,8 @@ test('a quote under a certified key: claims, registers, events, endorsements', (
   assert.deepEqual([got.tee, got.simulated, got.product, got.signer, got.reportData, got.hostData, got.debug, got.migration, got.revocation], ['tpm', true, 'test vTPM', 'ak', toHex(utf8('nonce')), '', false, false, false])
   assert.deepEqual(got.registers, Object.fromEntries(Object.entries(machine.pcrs['sha256'] ?? {}).map(([index, value]) => [`PCR${index}`, value])))
   assert.equal(got.measurement, machine.pcrs['sha256']?.['0'])
-  assert.equal(got.chipId, nameOf(areaOf(AK)))
+  // The certificate covers the key and nothing else of the public area.
+  assert.deepEqual([got.chipId, got.facts.akName, got.facts.akAttributes], [spkiName(AK), spkiName(AK), []])
   assert.deepEqual(got.endorsements, [...CHAIN.map(one => fromBase64(one)), TEST_ROOTS[1]?.certificate.der ?? new Uint8Array()].map(one => `sha256:${toHex(p.hash('sha256', one))}`))
   const leaf = orRefuse(parseCertificate(AK_CERTIFICATE_DER()))
   assert.deepEqual(got.validity, { notBefore: leaf.notBefore, notAfter: leaf.notAfter })
@@ -65,6 +66,7 @@ test('a key is believed by its chain, by its Name, or by its bare key where the 
     refused(judge(evidence), 'evidence.signer', 'ak')
     refused(judge(evidence, { aks: ['000b'] }), 'evidence.signer', 'ak')
     const named = claims(evidence, { aks: names(ak) })
+    assert.deepEqual([named.chipId, named.facts.akName, named.facts.akAttributes], [names(ak)[0], names(ak)[0], ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin', 'userWithAuth', 'restricted', 'sign']])
     assert.deepEqual([named.facts.akTrust, named.product, named.simulated, named.endorsements, named.revocation, named.validity], ['name', 'TPM 2.0', false, [], false, { notBefore: 0, notAfter: Number.MAX_SAFE_INTEGER }])
   }
   const bare = evidenceOf({ ak: toBase64(keyToSpki(AK.key)) })
@@ -72,7 +74,8 @@ test('a key is believed by its chain, by its Name, or by its bare key where the 
   refused(judge({ ...bare, certificates: CHAIN }), 'evidence.signer', 'ak') // a certificate does not say that the key is restricted
   const known = claims(bare, { aks: [spkiName(AK)] })
   assert.deepEqual([known.facts.akTrust, known.facts.akName, known.facts.akAttributes], ['key', spkiName(AK), []])
-  assert.equal(claims(evidenceOf(), { aks: [spkiName(AK)] }).facts.akTrust, 'key')
+  const withArea = claims(evidenceOf(), { aks: [spkiName(AK)] })
+  assert.deepEqual([withArea.facts.akTrust, withArea.facts.akAttributes], ['key', []])
 })
 
 test('a key that the TPM did not make for quotes alone is refused, whoever names it', () => {

@@ -52,9 +52,11 @@ export interface TpmOptions extends VerifyOptions {
 
 export interface TpmFacts {
   readonly kind: 'tpm'
-  /** Why the key is believed: a chain to a pinned root, its Name, or its bare key (then nothing is known of its attributes). */
+  /** Why the key is believed: a chain to a pinned root (its authority says that it is an attestation key), its enrolled Name, or its enrolled bare key. */
   readonly akTrust: 'chain' | 'name' | 'key'
+  /** The Name where that was enrolled, else `spki:` and the SHA-256 of the key. */
   readonly akName: string
+  /** Proven by an enrolled Name only; otherwise empty. */
   readonly akAttributes: readonly string[]
   readonly firmwareVersion: string
   readonly clock: { readonly milliseconds: string; readonly resetCount: number; readonly restartCount: number; readonly safe: boolean }
@@ -103,10 +105,12 @@ export function verifyTpm(p: Primitives, evidence: TpmEvidence, options: TpmOpti
   return claimsOf(p, ak, quote, log)
 }
 
+/** A certificate covers the key, not the rest of its public area: only an enrolled Name proves the attributes, so only then are they told. */
 interface BelievedKey {
   readonly key: PublicKey
   readonly trust: TpmFacts['akTrust']
   readonly name: string
+  readonly attributes: readonly string[]
   readonly area?: PublicArea
   readonly chain?: Chain
   readonly root?: TpmRoot
@@ -119,9 +123,9 @@ function believedKey(p: Primitives, evidence: TpmEvidence, options: TpmOptions, 
   const key = area?.key ?? spkiToKey(bytes, 'ak')
   const spkiName = `spki:${toHex(p.hash('sha256', keyToSpki(key)))}`
   if (area !== undefined) checkAttributes(area)
-  const common = { key, name: area?.name ?? spkiName, ...(area === undefined ? {} : { area }) }
+  const common = { key, name: spkiName, attributes: [], ...(area === undefined ? {} : { area }) }
   if (evidence.certificates !== undefined && area !== undefined) return { ...common, trust: 'chain', ...certifiedBy(p, key, evidence, options, roots) }
-  if (area !== undefined && named.includes(area.name)) return { ...common, trust: 'name' }
+  if (area !== undefined && named.includes(area.name)) return { ...common, trust: 'name', name: area.name, attributes: area.attributes }
   if (named.includes(spkiName)) return { ...common, trust: 'key' }
   return refuse('evidence.signer', 'ak', 'a key certified by a pinned root with its public area, or named by the relying party', area?.name ?? spkiName, 'add the certificates of the attestation key, or enrol its name')
 }
@@ -193,7 +197,7 @@ function claimsOf(p: Primitives, ak: BelievedKey, quote: ProvenQuote, log: Prove
   const instance = ak.chain?.path[0] === undefined ? undefined : gcpInstance(ak.chain.path[0])
   const named = Object.fromEntries([...registers.values].map(([index, value]) => [registerName('pcr', index), toHex(value)]))
   const facts: TpmFacts = {
-    kind: 'tpm', akTrust: ak.trust, akName: ak.name, akAttributes: ak.area?.attributes ?? [], firmwareVersion: attest.firmwareVersion,
+    kind: 'tpm', akTrust: ak.trust, akName: ak.name, akAttributes: ak.attributes, firmwareVersion: attest.firmwareVersion,
     clock: { ...attest.clock, milliseconds: attest.clock.milliseconds.toString() }, bank: registers.bank, pcrs: banks, ...(instance === undefined ? {} : { instance }),
     ...(log === undefined ? {} : { boot: log.boot, unprovenEvents: log.unproven, uncovered: log.uncovered }),
   }
