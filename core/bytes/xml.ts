@@ -179,7 +179,7 @@ class Parser {
 
   #name(at: string): string {
     const name = this.#match(NAME)
-    return name === '' || this.#text[this.#at] === ':' ? this.#bad(at, 'a name') : name
+    return name === '' ? this.#bad(at, 'a name') : name
   }
 
   /** What matches here, possibly nothing. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { utf8 } from '../../bytes/text.ts'
 import { readXml } from '../../bytes/xml.ts'
+import { authority } from '../../crypto/chain.fixture.ts'
 import { keyUsage } from '../../crypto/issue.ts'
 import { OCSP_SIGNING } from '../../crypto/ocsp.fixture.ts'
 import { parseCrl } from '../../crypto/x509.ts'
@@ -71,6 +72,9 @@ test('only the one form of signature', () => {
   refused(judge({ template: swap(/(<ds:Reference.*<\/ds:Reference>)/, '$1$1') }), 'evidence.parse')
   refused(judge({ template: swap('<ds:KeyInfo>', '<ds:Object/><ds:KeyInfo>') }), 'evidence.parse')
   refused(judge({ template: swap('<ds:KeyInfo>', '<ds:KeyInfo><ds:KeyName/>') }), 'evidence.parse')
+  refused(judge({ template: swap('</ds:KeyInfo>', '</ds:KeyInfo><ds:Object/>') }), 'evidence.parse')
+  refused(judge({ template: swap(/<(\/?)ds:KeyInfo>/g, '<$1KeyInfo>') }), 'evidence.parse')
+  refused(judge({ template: swap(/<(\/?)ds:X509Certificate>/g, '<$1X509Certificate>') }), 'evidence.parse')
   refused(judge({ template: swap('<ds:KeyInfo>', '<ds:KeyInfo Id="x">') }), 'evidence.parse')
   refused(judge({ template: swap('<ds:X509Data>', '<ds:X509Data Id="x">') }), 'evidence.parse')
   refused(judge({ template: swap('<ds:X509Certificate>', '<ds:X509Certificate Id="x">') }), 'evidence.parse')
@@ -127,7 +131,7 @@ test('golden values: numbers, flags, alternatives, digests of 48 bytes', () => {
   refused(judge({ text: swap('index="4"', 'index="127"') }), 'evidence.parse')
   refused(judge({ text: swap(' index="4"', '') }), 'evidence.parse')
   refused(judge({ text: swap('type="Measurement" index="4"', 'type="File" index="4"') }), 'evidence.parse')
-  refused(judge({ text: swap(/<ns0:Resource[^>]*>/, '<ns0:Directory/>') }), 'evidence.parse')
+  refused(judge({ text: swap(/<ns0:Resource ([^>]*)>/, '<ns0:Directory $1>') }), 'evidence.parse')
   refused(judge({ text: swap('<ns0:Payload ', '<ns0:Payload more="x" ') }), 'evidence.parse')
   assert.ok(judge({ golden: { 2: Array.from({ length: 32 }, (_, i) => `${String(i + 10)}`.repeat(48)) } }).ok)
 })
@@ -139,6 +143,7 @@ test('the signer: in force, with a P-384 key, under the pinned root, with nothin
   refused(judge({ certificates: [rimSignerCertificate()] }), 'evidence.chain')
   refused(judge({ certificates: [rimSignerCertificate(), rimCaCertificate(), identityCertificate()] }), 'evidence.chain', 'rim.certificates[2]')
   refused(judge({ certificates: [certify(RIM_SIGNER, holder('Test Reference Value CA', undefined, 'forged'), { extensions: [keyUsage(0x80)] }), rimCaCertificate()] }), 'evidence.chain')
+  refused(judge({ certificates: [certify({ ...RIM_SIGNER, key: authority('a P-256 key').key }, RIM_CA, { extensions: [keyUsage(0x80)] }), rimCaCertificate()] }), 'evidence.chain', 'rim.certificates')
   refused(judge({ certificates: [certify(RIM_SIGNER, RIM_CA, { extensions: [keyUsage(0x04)] }), rimCaCertificate()] }), 'evidence.chain')
   refused(judge({ certificates: [certify(RIM_SIGNER, RIM_CA, { extensions: [keyUsage(0x80), OCSP_SIGNING] }), rimCaCertificate()] }), 'evidence.chain')
   refused(judge({ certificates: [certify(RIM_SIGNER, RIM_CA, { extensions: [keyUsage(0x80)] }), certify(RIM_CA, RIM_ROOT, { extensions: [keyUsage(0x80)] })] }), 'evidence.chain')
@@ -155,5 +160,11 @@ test('a payload read alone, as it is written', () => {
   const golden = readPayload(readXml(utf8('<SoftwareIdentity xmlns="http://standards.iso.org/iso/19770/-2/2015/schema.xsd" xmlns:h="http://www.w3.org/2001/04/xmlenc#sha384"><Payload><Resource type="Measurement" index="0" active="True" alternatives="2" h:Hash0="a" h:Hash1="b" name="n" size="10"/></Payload></SoftwareIdentity>')))
   assert.deepEqual(golden, [{ index: 0, active: true, name: 'n', size: 10, hashes: ['a', 'b'] }])
   assert.equal(valueOf(3).length, 48)
-  refused(attempt(() => readPayload(readXml(utf8('<SoftwareIdentity xmlns="http://standards.iso.org/iso/19770/-2/2015/schema.xsd"><Payload/></SoftwareIdentity>')))), 'evidence.parse')
+  const one = '<Payload><Resource type="Measurement" index="0" active="True" alternatives="1" h:Hash0="a" name="n" size="10"/></Payload>'
+  const parse = (name: string, namespace: string, inner: string) => attempt(() => readPayload(readXml(utf8(`<${name} xmlns="${namespace}" xmlns:h="http://www.w3.org/2001/04/xmlenc#sha384">${inner}</${name}>`))))
+  const SWID = 'http://standards.iso.org/iso/19770/-2/2015/schema.xsd'
+  assert.ok(parse('SoftwareIdentity', SWID, one).ok)
+  refused(parse('SoftwareIdentity', SWID, '<Payload/>'), 'evidence.parse')
+  refused(parse('Software', SWID, one), 'evidence.parse')
+  refused(parse('SoftwareIdentity', 'urn:another', one), 'evidence.parse')
 })

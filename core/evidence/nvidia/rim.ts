@@ -84,7 +84,7 @@ function readResource(element: XmlElement): Golden {
 
 /** Root, maker, description, values and signature, and nothing else. */
 function readContent(root: XmlElement): RimContent {
-  named(root, SWID, 'SoftwareIdentity')
+  const golden = readPayload(root)
   const own = attributes(root, ['corpus', 'name', 'patch', 'supplemental', 'tagId', 'version', 'tagVersion'])
   const parts = elementsOf(root).map(one => one.local).join(' ')
   if (parts !== 'Entity Meta Payload Signature') refuse('evidence.parse', root.at, 'Entity, Meta, Payload, Signature', parts)
@@ -97,7 +97,7 @@ function readContent(root: XmlElement): RimContent {
   const description = attributes(meta, ['colloquialVersion', 'edition', 'product', 'revision', 'PayloadType'], RIM)
   const text = (name: string) => description.get(name) ?? refuse('evidence.parse', meta.at, name, 'nothing')
   if (text('PayloadType') !== 'direct') refuse('evidence.parse', meta.at, 'PayloadType direct', text('PayloadType'))
-  return { id: own.get('tagId') ?? refuse('evidence.parse', root.at, 'tagId', 'nothing'), product: text('product'), edition: text('edition'), version: text('colloquialVersion'), golden: readPayload(root) }
+  return { id: own.get('tagId') ?? refuse('evidence.parse', root.at, 'tagId', 'nothing'), product: text('product'), edition: text('edition'), version: text('colloquialVersion'), golden }
 }
 
 function checkGolden(content: RimContent): void {
@@ -161,8 +161,8 @@ function only(parent: XmlElement, namespace: string, local: string): XmlElement 
 function sequence(element: XmlElement, names: readonly string[], readsAttributes = false): [XmlElement, XmlElement, XmlElement] {
   if (!readsAttributes) attributes(element, [])
   const children = elementsOf(element)
-  if (children.length !== names.length) refuse('evidence.parse', element.at, names.join(', '), children.map(one => one.local).join(', '))
-  children.forEach((one, i) => named(one, DSIG, names[i] ?? ''))
+  const got = children.map(one => (one.namespace === DSIG ? one.local : `{${one.namespace}}${one.local}`)).join(', ')
+  if (got !== names.join(', ')) refuse('evidence.parse', element.at, names.join(', '), got)
   const [first = element, second = element, third = element] = children
   return [first, second, third]
 }
