@@ -115,3 +115,47 @@ test('only the form of RFC 6960, within limits', () => {
   refused(parseOcsp(derSequence(status?.whole ?? new Uint8Array(), holder?.whole ?? new Uint8Array(), der(TAG.null))), 'x509.parse')
   refused(parseOcsp(derSequence(status?.whole ?? new Uint8Array())), 'x509.parse')
 })
+
+/** The children of the element at a path exchanged; an OCTET STRING on the way is entered. */
+function edit(bytes: Uint8Array, path: readonly number[], change: (parts: Uint8Array[]) => Uint8Array[]): Uint8Array {
+  const element = readDer(bytes)
+  if (element.tag === TAG.octetString) return der(TAG.octetString, edit(element.content, path, change))
+  const parts = children(element, element.tag).map(one => one.whole)
+  const [step, ...rest] = path
+  return der(element.tag, ...(step === undefined ? change(parts) : parts.map((part, i) => (i === step ? edit(part, rest, change) : part))))
+}
+
+test('each part of a response where it belongs, of its type, and no other part', () => {
+  const [TOP, BASIC, DATA, ANSWER] = [[], [1, 0, 1], [1, 0, 1, 0], [1, 0, 1, 0, 2, 0]] as const
+  const NULL = der(TAG.null)
+  const parse = (path: readonly number[], change: (parts: Uint8Array[]) => Uint8Array[], of: Partial<OcspPlan> = {}) => parseOcsp(edit(ocspDer(plan(of)), path, change))
+  const put = (at: number, part: Uint8Array) => (parts: Uint8Array[]) => parts.map((one, i) => (i === at ? part : one))
+  const add = (part: Uint8Array) => (parts: Uint8Array[]) => [...parts, part]
+  const cut = (length: number) => (parts: Uint8Array[]) => parts.slice(0, length)
+  const form = (...of: Parameters<typeof parse>) => refused(parse(...of), 'x509.parse')
+  assert.ok(parse(TOP, parts => parts).ok)
+  form(TOP, add(NULL))
+  form([1], add(NULL))
+  form([1, 0], add(NULL))
+  form(BASIC, add(NULL))
+  form(BASIC, cut(1))
+  form([...BASIC, 3], add(NULL))
+  refused(parse(DATA, parts => [der(0xa0, new Uint8Array([2, 1, 0])), ...parts]), 'der.non-canonical')
+  form(DATA, add(der(0xa2, derSequence())))
+  form(DATA, cut(2))
+  form(DATA, put(0, der(0xa1)))
+  form(DATA, put(0, der(0xa2, der(TAG.octetString, new Uint8Array(19)))))
+  refused(parse(DATA, put(0, NULL)), 'der.tag')
+  refused(parse(DATA, put(1, der(TAG.utcTime, utf8('260101000000Z')))), 'der.tag')
+  form(ANSWER, add(der(0xa2, derSequence())))
+  form(ANSWER, cut(1))
+  refused(parse(ANSWER, put(2, der(TAG.utcTime, utf8('260101000000Z')))), 'der.tag')
+  refused(parse(ANSWER, cut(2)), 'crl.expired')
+  form([...ANSWER, 0], add(NULL))
+  refused(parse([...ANSWER, 0], cut(0)), 'x509.parse')
+  form(ANSWER, put(1, der(0x83)))
+  form(ANSWER, put(1, der(0x80, new Uint8Array(1))))
+  form(ANSWER, put(1, der(0x82, new Uint8Array(1))))
+  form([...ANSWER, 1], add(NULL), { answers: [about({ status: { revokedAt: NOW, reason: 1 } })] })
+  assert.equal(orRefuse(parse(ANSWER, parts => parts, { answers: [about({ status: { revokedAt: NOW, reason: 1 } })] })).answers[0]?.reason, 1)
+})

@@ -189,6 +189,7 @@ test('a manifest of another version, product or edition, one twice, or two that 
   refused(judge({}, { rims: [driverRim({ product: 'GB100' })] }), 'evidence.collateral', 'rims[0]')
   refused(judge({}, { rims: [driverRim({ edition: 'SWITCH' })] }), 'evidence.collateral', 'rims[0]')
   refused(judge({}, { rims: [driverRim(), driverRim()] }), 'evidence.collateral', 'rims')
+  refused(judge({}, { rims: [driverRim({ golden: goldenOf(2) }), driverRim({ golden: goldenOf(3) })] }), 'evidence.collateral', 'rims')
   refused(judge({}, { rims: [driverRim(), vbiosRim({ golden: goldenOf(5, 20) })] }), 'evidence.collateral', 'rims')
   refused(judge({}, { rims: [driverRim({ golden: {} })] }), 'evidence.collateral', 'rims.driver')
   refused(judge({ product: 'LS_10' }, { rims: [driverRim({ product: 'LS10', edition: 'SWITCH', version: '' })] }), 'evidence.collateral', 'rims[0]')
