@@ -43,7 +43,7 @@ test('the same seed gives the same input', () => {
 test('every target accepts some of its inputs: nothing is refused at the door', () => {
   for (const target of targets) {
     const found = tally()
-    for (let seed = 0; seed < 3000 && found.accepted === 0; seed++) probe(target, seed, found)
+    for (let seed = 0; seed < 1000 && found.accepted === 0; seed++) probe(target, seed, found)
     assert.ok(found.accepted > 0, target.name)
   }
 })
@@ -70,6 +70,6 @@ test('planted: an input that is written to, a verdict that changes, a form that 
 })
 
 test('planted: an input that takes too long', () => {
-  const slow = planted({ draw: () => utf8('a'), judge: () => { const until = performance.now() + 120; while (performance.now() < until); } })
+  const slow = planted({ draw: () => utf8('a'), judge: () => { const before = process.threadCpuUsage(); for (let spent = 0; spent < 120_000;) { const { user, system } = process.threadCpuUsage(before); spent = user + system } } })
   assert.match(run(slow, 1)?.what ?? '', /took \d+ ms/)
 })

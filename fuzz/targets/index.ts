@@ -6,6 +6,7 @@ import { targets as documents } from './documents.ts'
 import { targets as eventlog } from './eventlog.ts'
 import { targets as evidence } from './evidence.ts'
 import { targets as machines } from './machines.ts'
+import { targets as nvidia } from './nvidia.ts'
 import { targets as tokens } from './tokens.ts'
 
-export const targets: readonly Target[] = [...bytes, ...cbor, ...documents, ...evidence, ...eventlog, ...machines, ...tokens]
+export const targets: readonly Target[] = [...bytes, ...cbor, ...documents, ...evidence, ...eventlog, ...machines, ...nvidia, ...tokens]
