@@ -255,3 +255,9 @@ test('no text throws, and what is read is its own normal form', () => {
     }
   }), { numRuns: 1500 })
 })
+
+test('collections opened on one line are counted before anything is read (attacks.md row 5)', () => {
+  for (const sign of ['- ', '? ', ': ', '-\t', '  - ']) refused(parseCharterYaml(sign.repeat(20_000)), 'bytes.too-deep')
+  const rule = FRAUD.replace('charter: 1', `# ${'- '.repeat(40)}\ncharter: 1`)
+  ok(parseCharterYaml(rule))
+})

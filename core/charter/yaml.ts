@@ -33,6 +33,10 @@ export function parseCharterYaml(text: string): Result<Charter> {
 
 /** The one document of a text, without directives and within the limits. */
 function oneDocument(text: string, lines: LineCounter): Document {
+  for (const line of text.split('\n')) {
+    // The package's reader calls itself once for each indicator of a line, before anything can be counted.
+    if (nested(line) > LIMITS.depth) refuse('bytes.too-deep', '$', `at most ${LIMITS.depth} levels`, 'more on one line')
+  }
   const tokens: CST.Token[] = []
   for (const token of new Parser(lines.addNewLine).parse(text)) {
     if (token.type === 'directive' || token.type === 'error') refuse('charter.syntax', place(lines, token.offset), 'YAML 1.2 without directives', token.type === 'error' ? 'a broken text' : 'a directive')
@@ -48,6 +52,9 @@ function oneDocument(text: string, lines: LineCounter): Document {
   if (problem !== undefined) refuse('charter.syntax', place(lines, problem.pos[0]), 'YAML 1.2 in plain form', problem.code)
   return document
 }
+
+/** How many collections the beginning of a line opens: `- - ? a`. */
+const nested = (line: string): number => (/^[ \t]*(?:[-?:](?:[ \t]+|$))*/.exec(line)?.[0] ?? '').replace(/[ \t]/g, '').length
 
 /** Composing recurses and keeps every error: refuse absurd nesting and masses of parts before it starts. */
 function measure(document: CST.Token, lines: LineCounter): void {
