@@ -186,3 +186,11 @@ test('a proof file proves one entry of one log', () => {
   refused(verifyProof(p, utf8('entry 1'), file.replace('index 1', 'index 2'), policy), 'log.inclusion')
   refused(verifyProof(p, utf8('entry 1'), file, { ...policy, log: noteKey(p, 'log.example', ED25519, w1.raw).vkey }), 'log.signature')
 })
+
+test('white space in a policy costs no more than its length, and a policy has a length', () => {
+  const space = ' '.repeat(150_000)
+  refused(parsePolicy(`a${space}b`), 'log.witnesses')
+  const read = parsePolicy(`${space}log\t ${'x'} \n  # ${space}note\n quorum none${space}\n`)
+  assert.ok(read.ok && read.value.log === 'x' && read.value.quorum === 0)
+  refused(parsePolicy(`log x\nquorum none\n${'\n'.repeat(1 << 19)}`), 'log.witnesses')
+})
