@@ -82,8 +82,8 @@ function compositeDeviceId(parts: readonly Der[], maker: Certificate): { fwid: s
 
 /** DiceTcbInfo: the digests of the firmware are field 6, the flags field 7. */
 function tcbInfo(parts: readonly Der[]): { fwid: string; debug: boolean; flags: string } {
-  const tags = parts.map(one => one.tag)
-  if (tags.some((tag, i) => i > 0 && tag <= (tags[i - 1] ?? 0) && (tag & 0x1f) <= ((tags[i - 1] ?? 0) & 0x1f))) refuse('evidence.parse', 'dice', 'fields in order', 'another order')
+  const fields = parts.map(one => ((one.tag & 0xc0) === 0x80 ? one.tag & 0x1f : -1))
+  if (fields.some((field, i) => field < 0 || field <= (fields[i - 1] ?? -1))) refuse('evidence.parse', 'dice', 'numbered fields, each once, in order', fields.join(', '))
   const fwids = parts.find(one => one.tag === 0xa6)
   const flags = parts.find(one => one.tag === 0x87)
   if (fwids === undefined || flags === undefined) return refuse('evidence.parse', 'dice', 'firmware digests and flags', 'none')

@@ -113,7 +113,7 @@ const fwidDer = (hex: string) => derSequence(derOid('2.16.840.1.101.3.4.2.2'), d
 export const compositeDeviceId = (key: PublicKey, fwid = FWID) => derSequence(derInteger(new Uint8Array([1])), keyToSpki(key), fwidDer(fwid))
 /** TCG's form, with flags in their first byte. */
 export const tcbInfo = (flags = 0x80, fwid = FWID) => derSequence(der(0x80, utf8('TEST')), der(0xa6, fwidDer(fwid), fwidDer('00'.repeat(48))), der(0x87, new Uint8Array([0, flags, 0, 0, 1])))
-export const san = (text: string) => ({ oid: '2.5.29.17', value: derSequence(der(0xa0, derOid('1.3.6.1.4.1.412.274.1'), der(0xa0, der(TAG.utf8String, utf8(text))))) })
+export const san = (text: string, type = '1.3.6.1.4.1.412.274.1') => ({ oid: '2.5.29.17', value: derSequence(der(0xa0, derOid(type), der(0xa0, der(TAG.utf8String, utf8(text))))) })
 
 export function leafExtensions(plan: DevicePlan = {}): CertificatePlan['extensions'] {
   const product = plan.product ?? 'GH100'

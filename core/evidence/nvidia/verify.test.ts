@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fromBase64, toBase64 } from '../../bytes/base64.ts'
 import { concat } from '../../bytes/bytes.ts'
-import { der, derInteger, derSequence } from '../../bytes/der.ts'
+import { children, der, derInteger, derSequence, readDer } from '../../bytes/der.ts'
 import { fromHex, toHex } from '../../bytes/hex.ts'
 import type { JsonObject } from '../../bytes/json.ts'
 import { utf8 } from '../../bytes/text.ts'
@@ -10,7 +10,7 @@ import { keyUsage } from '../../crypto/issue.ts'
 import { portable as p } from '../../crypto/portable.ts'
 import { attempt, type RefusalCode, type Result } from '../../refusal.ts'
 import type { VerifiedCache, VerifyOptions } from '../options.ts'
-import { answer, certify, compositeDeviceId, DAY, deviceAnswers, DEVICE_ROOT, driverRim, DRIVER_GOLDEN, evidenceOf, goldenOf, holder, IDENTITY, identityCertificate, leafExtensions, list, makerCertificate, makerOf, messages, NOW, NONCE, RIM_CA, RIM_ROOT, rimAnswers, tcbInfo, testRoots, valueOf, vbiosRim, type DevicePlan } from './nvidia.fixture.ts'
+import { answer, certify, compositeDeviceId, DAY, deviceAnswers, DEVICE_ROOT, driverRim, DRIVER_GOLDEN, evidenceOf, goldenOf, holder, IDENTITY, identityCertificate, leafExtensions, list, makerCertificate, makerOf, messages, NOW, NONCE, RIM_CA, RIM_ROOT, rimAnswers, san, tcbInfo, testRoots, valueOf, vbiosRim, type DevicePlan } from './nvidia.fixture.ts'
 import { OPAQUE } from './spdm.ts'
 import { readNvidia, verifyNvidia, type NvidiaClaims, type NvidiaEvidence } from './verify.ts'
 
@@ -95,6 +95,11 @@ test('names in certificates: product, serial numbers, device information', () =>
   for (const text of ['AMD:GH100:48B02D0000000001', 'NVIDIA:GH100:48b02d0000000001', 'NVIDIA:GH100:48B0', 'NVIDIA:GH100']) refused(judge({ san: text }), 'evidence.parse')
   refused(judge({ leaf: { extensions: leafExtensions().filter(one => one.oid !== '2.5.29.17') } }), 'evidence.parse')
   refused(judge({ leaf: { extensions: leafExtensions().map(one => (one.oid === '2.5.29.17' ? { oid: one.oid, value: derSequence() } : one)) } }), 'der.tag')
+  const named = (extension: { oid: string; value: Uint8Array }) => judge({ leaf: { extensions: leafExtensions().map(one => (one.oid === '2.5.29.17' ? extension : one)) } })
+  assert.ok(named(san('NVIDIA:GH100:48B02D0000000001')).ok)
+  refused(named(san('NVIDIA:GH100:48B02D0000000001', '1.3.6.1.4.1.412.274.2')), 'evidence.parse')
+  const [one] = children(readDer(san('NVIDIA:GH100:48B02D0000000001').value))
+  refused(named({ oid: '2.5.29.17', value: derSequence(one?.whole ?? new Uint8Array(), one?.whole ?? new Uint8Array()) }), 'der.tag')
   refused(judge({ makerSerial: '4100AABBCCDDEEFF0001' }), 'evidence.chip-id')
   refused(judge({ makerSerial: '41AABBCCDDEEFF01' }), 'evidence.chip-id')
   refused(judge({ leafSerial: 'xyz' }), 'evidence.parse')
@@ -122,8 +127,9 @@ test('the DICE extension: one, in one of its forms, with the key of the device',
   refused(judge({ dice: derSequence(derInteger(new Uint8Array([2]))) }), 'evidence.parse')
   const parts = (...list: Uint8Array[]) => judge({ product: 'GB100', dice: derSequence(...list) })
   refused(parts(der(0x80, utf8('x'))), 'evidence.parse')
-  refused(parts(der(0x87, fromHex('0080000001')), der(0x80, utf8('x'))), 'evidence.parse')
-  refused(parts(der(0x87, fromHex('0080000001')), der(0x87, fromHex('0080000001'))), 'evidence.parse')
+  const [maker = new Uint8Array(), fwids = new Uint8Array(), flags = new Uint8Array()] = children(readDer(tcbInfo())).map(one => one.whole)
+  assert.ok(parts(maker, fwids, flags).ok && parts(fwids, flags).ok)
+  for (const list of [[flags, fwids], [fwids, maker, flags], [fwids, fwids, flags], [fwids, flags, flags], [fwids], [flags], [der(0x04, new Uint8Array(1)), fwids, flags], []]) refused(parts(...list), 'evidence.parse')
 })
 
 test('versions and states that the report writes in another form', () => {

@@ -97,7 +97,7 @@ export function readNvidia(json: JsonObject): NvidiaEvidence {
 }
 
 interface Parts { readonly report: NvidiaReport; readonly rims: readonly Uint8Array[]; readonly responses: readonly OcspResponse[]; readonly lists: readonly RevocationList[] }
-interface DeviceChain { readonly chain: Chain; readonly identity: DeviceIdentity; readonly notBefore: number; readonly notAfter: number }
+interface DeviceChain { readonly leaf: Certificate; readonly chain: Chain; readonly identity: DeviceIdentity; readonly notBefore: number; readonly notAfter: number }
 
 /**
  * The claims of a device in whose evidence everything holds. Leaves with `evidence.*`, `bytes.*`, `xml.*`, `x509.*` or `crl.*`.
@@ -106,8 +106,7 @@ interface DeviceChain { readonly chain: Chain; readonly identity: DeviceIdentity
 export function verifyNvidia(p: Primitives, evidence: NvidiaEvidence, options: VerifyOptions, roots: NvidiaRoots = nvidiaRoots()): NvidiaClaims {
   const parts = partsOf(evidence)
   const device = deviceChain(p, evidence, parts.lists, options, roots)
-  const { identity, chain } = device
-  const leaf = chain.path[0] ?? refuse('evidence.missing', 'certificates', 'the leaf', 'none')
+  const { leaf, identity, chain } = device
   checkSignature(p, parts.report, leaf)
   checkDevice(parts.report, identity)
   const rims = parts.rims.map(document => remember(p, options, 'nvidia-rim', [document, roots.rim.der, ...parts.lists.map(one => one.der)], () => verifyRim(p, document, { now: options.now, root: roots.rim, crls: parts.lists })))
@@ -141,7 +140,7 @@ function deviceChain(p: Primitives, evidence: NvidiaEvidence, lists: readonly Re
     const chain = result.value
     checkPath(chain, others)
     const [, maker = leaf] = chain.path
-    return { chain, identity: deviceIdentity(leaf, maker), notBefore: chain.notBefore, notAfter: chain.notAfter }
+    return { leaf, chain, identity: deviceIdentity(leaf, maker), notBefore: chain.notBefore, notAfter: chain.notAfter }
   })
 }
 
