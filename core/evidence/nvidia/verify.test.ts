@@ -6,6 +6,7 @@ import { children, der, derInteger, derSequence, readDer } from '../../bytes/der
 import { fromHex, toHex } from '../../bytes/hex.ts'
 import type { JsonObject } from '../../bytes/json.ts'
 import { utf8 } from '../../bytes/text.ts'
+import { authority } from '../../crypto/chain.fixture.ts'
 import { keyUsage } from '../../crypto/issue.ts'
 import { portable as p } from '../../crypto/portable.ts'
 import { attempt, type RefusalCode, type Result } from '../../refusal.ts'
@@ -84,6 +85,8 @@ test('the chain: complete, to the pinned root, nothing beside it, in force (atta
   refused(verify(evidence, { now: NOW - 101 * DAY }), 'x509.not-yet-valid')
   refused(judge({ leaf: { notAfter: NOW - 1 } }), 'x509.expired', 'chain[0]')
   refused(judge({ maker: { extensions: [keyUsage(0x80)] } }), 'evidence.chain')
+  const p256 = certify({ ...holder('GH100 A01 GSP FMC LF', '660001'), key: authority('a P-256 key').key }, makerOf(), { extensions: leafExtensions() })
+  refused(verify({ ...evidence, certificates: [toBase64(p256), maker, identity] }), 'evidence.chain', 'certificates[0]')
   const direct = certify(holder('GH100 A01 GSP FMC LF', '660001'), IDENTITY, { extensions: leafExtensions() })
   refused(verify({ ...evidence, certificates: [toBase64(direct), identity] }), 'evidence.chain', 'certificates')
 })
