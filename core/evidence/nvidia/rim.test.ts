@@ -86,6 +86,8 @@ test('only the one form of signature', () => {
   refused(judge({ template: swap('xmldsig#"', 'xmldsig-other#"') }), 'evidence.parse')
   refused(judge({ certificates: [] }), 'evidence.parse')
   refused(judge({ certificates: Array.from({ length: 7 }, rimSignerCertificate) }), 'evidence.parse')
+  refused(judge({ certificates: Array.from({ length: 6 }, rimSignerCertificate) }), 'evidence.chain')
+  refused(judge({ certificates: [rimSignerCertificate(), rimCaCertificate(), rimCaCertificate()] }), 'evidence.chain', 'rim.certificates[2]')
 })
 
 test('a manifest larger than any is refused before it is read', () => {
@@ -112,11 +114,17 @@ test('what a manifest must say of itself', () => {
   refused(judge({ text: swap('BindingSpec="RIMIM"/>', 'BindingSpec="RIMIM">x</ns0:Meta>') }), 'evidence.parse')
 })
 
+test('attributes of another namespace are not taken for the manifest’s own', () => {
+  const result = judge({ text: swap('ns1:BindingSpec=', 'ns1:product="GB100" ns1:BindingSpec=') })
+  assert.equal(result.ok && result.value.product, 'GH100')
+})
+
 test('golden values: numbers, flags, alternatives, digests of 48 bytes', () => {
   const third = (from: string, to: string) => swap(new RegExp(`(index="2" [^>]*)${from}`), `$1${to}`)
   refused(judge({ text: third('active="True"', 'active="true"') }), 'evidence.parse')
   refused(judge({ text: third('alternatives="1"', 'alternatives="2"') }), 'evidence.parse')
   refused(judge({ text: third('alternatives="1"', 'alternatives="0"') }), 'evidence.parse')
+  refused(judge({ text: third('alternatives="1" ns2:Hash0="[0-9a-f]*"', 'alternatives="0"') }), 'evidence.parse')
   refused(judge({ text: third('alternatives="1"', 'alternatives="33"') }), 'evidence.parse')
   refused(judge({ text: third('alternatives="1"', 'alternatives="01"') }), 'evidence.parse')
   refused(judge({ text: third('ns2:Hash0', 'ns2:Hash1') }), 'evidence.parse')
@@ -154,6 +162,7 @@ test('a signer that its authority revoked', () => {
   assert.ok(judgeWith(list(RIM_CA), list(RIM_ROOT)).ok)
   refused(judgeWith(list(RIM_CA, ['44'])), 'x509.revoked')
   refused(judgeWith(list(RIM_ROOT, ['33'])), 'x509.revoked')
+  refused(judgeWith(list(RIM_CA, [], [NOW - 2 * DAY, NOW - DAY])), 'crl.expired')
 })
 
 test('a payload read alone, as it is written', () => {
@@ -165,6 +174,8 @@ test('a payload read alone, as it is written', () => {
   const SWID = 'http://standards.iso.org/iso/19770/-2/2015/schema.xsd'
   assert.ok(parse('SoftwareIdentity', SWID, one).ok)
   refused(parse('SoftwareIdentity', SWID, '<Payload/>'), 'evidence.parse')
+  refused(parse('SoftwareIdentity', SWID, one + one), 'evidence.parse')
+  refused(parse('SoftwareIdentity', SWID, one.replaceAll('Payload', 'x:Payload').replace('Payload', 'Payload xmlns:x="urn:x"')), 'evidence.parse')
   refused(parse('Software', SWID, one), 'evidence.parse')
   refused(parse('SoftwareIdentity', 'urn:another', one), 'evidence.parse')
 })

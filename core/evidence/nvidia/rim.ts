@@ -138,10 +138,15 @@ function chainOf(p: Primitives, leaf: Certificate, others: readonly Certificate[
     const own = OWN.some(name => code.startsWith(name))
     return refuse(own ? code : 'evidence.chain', `rim.${at}${own ? '' : ` (${code})`}`, expected, got, code === 'x509.expired' ? 'fetch the manifest again: it is signed anew from time to time' : fix)
   }
-  others.forEach((one, i) => {
-    if (!result.value.path.some(used => equal(used.der, one.der))) refuse('evidence.chain', `rim.certificates[${i + 1}]`, result.value.path.map(used => used.subjectCommonName).join(' ← '), one.subjectCommonName)
-  })
+  const stray = strayIn(result.value, others)
+  if (stray >= 0) refuse('evidence.chain', `rim.certificates[${stray + 1}]`, result.value.path.map(used => used.subjectCommonName).join(' ← '), others[stray]?.subjectCommonName ?? '')
   return result.value
+}
+
+/** Which of the certificates beside the leaf is not needed: not on the path, or there before; -1 when all are. */
+export function strayIn(chain: Chain, others: readonly Certificate[]): number {
+  const needed = chain.path.slice(1)
+  return others.findIndex((one, i) => !needed.some(used => equal(used.der, one.der)) || others.findIndex(other => equal(other.der, one.der)) !== i)
 }
 
 /** Refusals of a chain that say more than that it does not hold. */

@@ -120,15 +120,17 @@ test('opaque fields: each once, a limit, and what is unknown is kept', () => {
   assert.ok(parse({ opaque: fill(64) }).ok)
   refused(() => parseNvidiaReport(report({ opaque: fill(65) })), 'bytes.too-large', 'report.opaque')
   refused(() => parseNvidiaReport(new Uint8Array(65_537)), 'bytes.too-large', 'report')
+  refused(() => parseNvidiaReport(new Uint8Array(65_536)), 'evidence.version')
 })
 
 test('fields and texts that must be there, of their size and form', () => {
-  const read: NvidiaReport = parseNvidiaReport(report({ opaque: fields => fields.set(OPAQUE.project, utf8('10\u00001')).set(OPAQUE.projectSku, new Uint8Array([0x1f])).set(OPAQUE.chipSku, new Uint8Array([0x7f])) }))
+  const read: NvidiaReport = parseNvidiaReport(report({ opaque: fields => fields.set(OPAQUE.project, utf8('10\u00001')).set(OPAQUE.projectSku, new Uint8Array([0x1f])).set(OPAQUE.chipSku, new Uint8Array([0x7f])).set(OPAQUE.projectSkuMod, utf8('a ~')) }))
   assert.equal(toHex(opaqueField(read, 'nvdec0Status', 1)), '55')
   refused(() => opaqueField(read, 'nvdec0Status', 2), 'evidence.parse', 'report.opaque.nvdec0Status')
   refused(() => opaqueField(read, 'positionId'), 'evidence.parse', 'report.opaque.positionId')
   assert.equal(opaqueText(read, 'driverVersion'), '550.90.07')
-  assert.equal(opaqueText(read, 'positionId'), '')
+  assert.equal(opaqueField(read, 'fwid').length, 48)
+  assert.deepEqual([opaqueText(read, 'positionId'), opaqueText(read, 'chipSkuMod'), opaqueText(read, 'projectSkuMod')], ['', '', 'a ~'])
   for (const name of ['project', 'projectSku', 'chipSku'] as const) refused(() => opaqueText(read, name), 'evidence.parse', `report.opaque.${name}`)
 })
 

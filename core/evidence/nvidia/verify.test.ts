@@ -80,6 +80,8 @@ test('the chain: complete, to the pinned root, nothing beside it, in force (atta
   refused(verify({ ...evidence, certificates: [leaf] }), 'evidence.chain')
   refused(verify({ ...evidence, certificates: [leaf, maker] }), 'evidence.chain')
   refused(verify({ ...evidence, certificates: [leaf, maker, identity, toBase64(makerCertificate({ number: '02' }))] }), 'evidence.chain', 'certificates[3]')
+  refused(verify({ ...evidence, certificates: [leaf, maker, identity, maker] }), 'evidence.chain', 'certificates[3]')
+  refused(verify({ ...evidence, certificates: [leaf, leaf, maker, identity] }), 'evidence.chain', 'certificates[1]')
   refused(attempt(() => verifyNvidia(p, evidence, { now: NOW, cache })), 'evidence.chain')
   refused(verify(evidence, { now: NOW + 101 * DAY }), 'x509.expired')
   refused(verify(evidence, { now: NOW - 101 * DAY }), 'x509.not-yet-valid')

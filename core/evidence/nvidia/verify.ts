@@ -19,7 +19,7 @@ import { remember, type VerifyOptions } from '../options.ts'
 import { onlyFields, textOf, textsOf } from '../shape.ts'
 import { deviceIdentity, type DeviceIdentity } from './device.ts'
 import { compareGolden, type ReferenceResult } from './golden.ts'
-import { OWN, verifyRim, type VerifiedRim } from './rim.ts'
+import { OWN, strayIn, verifyRim, type VerifiedRim } from './rim.ts'
 import { nvidiaRoots, type NvidiaRoots } from './roots.ts'
 import { OPAQUE, opaqueField, opaqueText, parseNvidiaReport, vbiosVersion, type NvidiaReport } from './spdm.ts'
 
@@ -147,9 +147,8 @@ function deviceChain(p: Primitives, evidence: NvidiaEvidence, lists: readonly Re
 /** Leaf, device, at least one authority, root; and nothing that is not on the path. */
 function checkPath(chain: Chain, others: readonly Certificate[]): void {
   if (chain.path.length < 4) refuse('evidence.chain', 'certificates', 'leaf, device, authorities and root', `${chain.path.length} certificates`)
-  others.forEach((one, i) => {
-    if (!chain.path.some(used => equal(used.der, one.der))) refuse('evidence.chain', `certificates[${i + 1}]`, chain.path.map(used => used.subjectCommonName).join(' ← '), one.subjectCommonName, 'leave out what is not part of the chain')
-  })
+  const stray = strayIn(chain, others)
+  if (stray >= 0) refuse('evidence.chain', `certificates[${stray + 1}]`, chain.path.map(used => used.subjectCommonName).join(' ← '), others[stray]?.subjectCommonName ?? '', 'leave out what is not part of the chain')
 }
 
 function checkSignature(p: Primitives, report: NvidiaReport, leaf: Certificate): void {
