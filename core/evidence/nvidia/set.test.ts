@@ -46,7 +46,9 @@ test('all were asked with one nonce; there is at least one, and not too many', (
   refused(attempt(() => checkSet([gpu('01'), gpu('02', { nonce: new Uint8Array(32) })])), 'evidence.binding', 'devices[1].nonce')
   refused(attempt(() => checkSet([])), 'evidence.missing', 'devices')
   const one = gpu('01')
-  refused(attempt(() => checkSet(Array.from({ length: 65 }, () => one))), 'bytes.too-large')
+  const many = (length: number) => attempt(() => checkSet(Array.from({ length }, (_, i) => ({ ...one, chipId: `${i}`, facts: { ...one.facts, serial: `${i}` } }))))
+  assert.ok(many(64).ok)
+  refused(many(65), 'bytes.too-large')
 })
 
 const pem = (plan: DevicePlan) => toBase64(utf8(evidenceOf(plan).certificates.map(der => writePem('CERTIFICATE', fromBase64(der))).join('')))
@@ -69,6 +71,8 @@ test('the JSON of NVIDIA’s tools, and its words beside what is signed', () => 
 
 test('only the fields, types and number of devices of that JSON', () => {
   for (const json of [{}, [], 'text', null, [1], [[]], [entry({}, { more: 1 })], [entry({}, { arch: 1 })], [entry({}, { nonce: null })], [entry({}, { evidence: 1 })], [entry({}, { certificate: 1 })], [entry({}, { driver_version: 1 })], Array.from({ length: 65 }, () => entry())]) refused(judge(json), 'evidence.parse')
+  const one = entry()
+  assert.equal(readSdkEvidence(Array.from({ length: 64 }, () => one)).length, 64)
   refused(judge([entry({}, { certificate: '!' })]), 'bytes.encoding')
   refused(judge([entry({}, { evidence: '!' })]), 'bytes.encoding')
   refused(judge([entry({}, { certificate: toBase64(utf8('no certificate')) })]), 'evidence.missing')

@@ -258,6 +258,7 @@ test('answers and lists: current, signed, about this evidence, each once (attack
   refused(judge({}, { crls: [list(holder('Test Identity', undefined, 'forged'))] }), 'crl.signature')
   refused(judge({}, { crls: [list(RIM_CA)] }), 'evidence.collateral', 'crls[0]')
   refused(judge({}, { crls: [toBase64(new Uint8Array(256 * 1024 + 1))] }), 'bytes.too-large', 'crls[0]')
+  refused(judge({}, { crls: [toBase64(new Uint8Array(256 * 1024))] }), 'bytes.trailing')
 })
 
 test('a driver whose manifest was taken back counts only with its manifest and answers for its signer', () => {
