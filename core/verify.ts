@@ -143,7 +143,7 @@ function checkReleased(p: Primitives, bundle: ReceiptBundle, seen: Included): { 
 function checkGuarded(claims: Claims, at: string): void {
   if (claims.debug) refuse('appraisal.debug', `${at}.debug`, 'false', 'true')
   if (claims.migration) refuse('appraisal.migration', `${at}.migration`, 'false', 'true')
-  if (claims.vmpl !== 0) refuse('appraisal.vmpl', `${at}.vmpl`, '0', String(claims.vmpl))
+  if (claims.facts.kind === 'snp' && claims.facts.vmpl !== 0) refuse('appraisal.vmpl', `${at}.vmpl`, '0', String(claims.facts.vmpl))
 }
 
 /**
@@ -188,7 +188,7 @@ function checkProgram(p: Primitives, bundle: ReceiptBundle, charter: Charter, li
   const name = textAt(object(released.predicate, 'program'), 'name')
   const program = own(charter.programs, name) ?? refuse('program.unknown', 'released.program', Object.keys(charter.programs).join(', '), name)
   same('program.mismatch', 'claims.hostData', programIdentity(p, lineage, name, program).slice('sha256:'.length), claims.hostData)
-  if (!program.on.tee.includes(claims.tee)) refuse('place.tee', `programs.${name}.on.tee`, program.on.tee.join(', '), claims.tee)
+  if (!program.on.tee.some(tee => tee === claims.tee)) refuse('place.tee', `programs.${name}.on.tee`, program.on.tee.join(', '), claims.tee)
   checkGuarded(claims, 'claims')
   return claims
 }

@@ -6,7 +6,7 @@ import type { Fact } from '@cloister/core/charter/decide'
 import type { Charter, Grant, Hash, Name } from '@cloister/core/charter/types'
 import type { Primitives } from '@cloister/core/crypto/primitives'
 import type { Evidence } from '@cloister/core/evidence/claims'
-import type { ChainCache } from '@cloister/core/evidence/snp/verify'
+import type { VerifiedCache } from '@cloister/core/evidence/options'
 import type { AppraisalPolicy } from '@cloister/core/appraisal/appraise'
 import type { Result } from '@cloister/core/refusal'
 import type { Change, LoggedAt, State } from './state.ts'
@@ -20,7 +20,7 @@ export interface Rules {
   /** Seconds for which a challenge is good. */
   readonly nonceSeconds: number
   /** Certificate chains that held before; a memory of computation only, no decision depends on it. */
-  readonly chains?: ChainCache
+  readonly chains?: VerifiedCache
 }
 
 /** The newest witnessed head: its size, how many witnesses cosigned it, and the time at which enough of them had. */

@@ -10,14 +10,16 @@ import { utf8 } from '../bytes/text.ts'
 import { hashOf } from '../charter/canonical.ts'
 import type { Tee } from '../charter/types.ts'
 import type { Primitives } from '../crypto/primitives.ts'
-import type { Claims, SnpTcb } from '../evidence/claims.ts'
+import type { Claims } from '../evidence/claims.ts'
+import type { SnpProduct } from '../evidence/snp/report.ts'
+import type { SnpTcb } from '../evidence/snp/verify.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
 
 /** A launch measurement that is known to be something: a guest runtime, an image. */
 export interface ReferenceValue { readonly tee: Tee; readonly hex: string; readonly name: string }
 
 /** What is known to be broken. Receipts of the past keep their evidence; new releases stop. */
-export interface Distrust { readonly products?: readonly Claims['product'][]; readonly chips?: readonly string[]; readonly endorsements?: readonly string[] }
+export interface Distrust { readonly products?: readonly string[]; readonly chips?: readonly string[]; readonly endorsements?: readonly string[] }
 
 export interface AppraisalPolicy {
   /** Kinds of machine that may appear, as the charter's program lists them. */
@@ -56,7 +58,7 @@ export interface Ear {
     readonly 'ear.status': 'affirming' | 'warning'
     readonly 'ear.trustworthiness-vector': { readonly 'instance-identity': number; readonly configuration: number; readonly executables: number; readonly hardware: number; readonly 'runtime-opaque': number }
     readonly 'ear.appraisal-policy-id': string
-    readonly 'ear.trustee.annotated-evidence': { readonly tee: Tee; readonly simulated: boolean; readonly measurement: string; readonly host_data: string; readonly product: string }
+    readonly 'ear.trustee.annotated-evidence': { readonly tee: Claims['tee']; readonly simulated: boolean; readonly measurement: string; readonly host_data: string; readonly product: string }
   }>
 }
 
@@ -65,7 +67,7 @@ export function appraise(p: Primitives, claims: Claims, policy: AppraisalPolicy,
   return attempt(() => {
     const checks: Check[] = []
     const held = (id: string, detail: string) => checks.push({ id, result: 'held', detail })
-    if (!policy.tee.includes(claims.tee)) refuse('place.tee', 'claims.tee', policy.tee.join(', '), claims.tee, claims.simulated ? 'simulated silicon counts only where the charter names it' : undefined)
+    if (!policy.tee.some(tee => tee === claims.tee)) refuse('place.tee', 'claims.tee', policy.tee.join(', '), claims.tee, claims.simulated ? 'simulated silicon counts only where the charter names it' : undefined)
     checkTime(claims, now)
     held('validity', `certificates valid until ${claims.validity.notAfter}`)
     checkBinding(claims, policy)
@@ -77,7 +79,7 @@ export function appraise(p: Primitives, claims: Claims, policy: AppraisalPolicy,
     const reference = checkMeasurement(claims, policy)
     held('measurement', reference)
     const tcb = checkTcb(claims, policy, checks)
-    checks.push({ id: 'revocation', result: claims.endorsements.length > 3 ? 'held' : 'not made', detail: claims.endorsements.length > 3 ? 'vendor list examined' : 'no revocation list travelled with the evidence' })
+    checks.push({ id: 'revocation', result: claims.revocation ? 'held' : 'not made', detail: claims.revocation ? 'vendor list examined' : 'no revocation list travelled with the evidence' })
     checks.push({ id: 'place', result: 'not made', detail: 'no endorsement of place' })
     return { claims, reference, tcb, checks, ear: earOf(p, claims, tcb, policy, now) }
   })
@@ -85,10 +87,12 @@ export function appraise(p: Primitives, claims: Claims, policy: AppraisalPolicy,
 
 /** How far below the reviewed minimum a machine's patch levels are, per component, or undefined when they are not. */
 export function shortfall(claims: Claims): string | undefined {
-  const minimum = TCB_MINIMUM[claims.product]
+  const { facts } = claims
+  const minimum = minimumOf(claims.product)
+  if (minimum === undefined) return `no reviewed minimum for ${claims.product}`
   const lacking = (['reported', 'committed', 'launch'] as const).flatMap(which => COMPONENTS
-    .filter(part => (claims.tcb[which][part] ?? 0) < (minimum[part] ?? 0))
-    .map(part => `${which} ${part} is ${claims.tcb[which][part] ?? 0}, needs ${minimum[part]}`))
+    .filter(part => (facts.tcb[which][part] ?? 0) < (minimum[part] ?? 0))
+    .map(part => `${which} ${part} is ${facts.tcb[which][part] ?? 0}, needs ${minimum[part]}`))
   return lacking.length === 0 ? undefined : lacking.join('; ')
 }
 
@@ -96,9 +100,10 @@ export function shortfall(claims: Claims): string | undefined {
  * The least patch levels that count as current, reviewed 2026-11: AMD publishes no signed list. Milan and Genoa: SNP
  * levels of AMD-SB-3019; Turin: the first levels seen with its report version 5.
  */
-const TCB_MINIMUM: Record<Claims['product'], SnpTcb> = {
+const TCB_MINIMUM: Record<SnpProduct, SnpTcb> = {
   Milan: { bl: 4, tee: 0, snp: 0x18, ucode: 0xdb }, Genoa: { bl: 0x0a, tee: 0, snp: 0x17, ucode: 0x54 }, Turin: { fmc: 1, bl: 1, tee: 1, snp: 4, ucode: 0x51 },
 }
+const minimumOf = (product: string): SnpTcb | undefined => Object.entries(TCB_MINIMUM).find(([name]) => name === product)?.[1]
 const COMPONENTS = ['fmc', 'bl', 'tee', 'snp', 'ucode'] as const
 const EAR_SECONDS = 300
 
@@ -117,8 +122,8 @@ function checkLaunch(claims: Claims, policy: AppraisalPolicy, checks: Check[]): 
   checks.push({ id: 'debug', result: claims.debug ? 'not made' : 'held', detail: claims.debug ? 'ALLOWED by policy' : 'off' })
   checks.push({ id: 'migration', result: claims.migration ? 'not made' : 'held', detail: claims.migration ? 'ALLOWED by policy' : 'off' })
   const vmplMax = policy.vmplMax ?? 0
-  if (claims.vmpl > vmplMax) refuse('appraisal.vmpl', 'claims.vmpl', `at most ${vmplMax}`, String(claims.vmpl))
-  checks.push({ id: 'vmpl', result: 'held', detail: String(claims.vmpl) })
+  if (claims.facts.vmpl > vmplMax) refuse('appraisal.vmpl', 'claims.vmpl', `at most ${vmplMax}`, String(claims.facts.vmpl))
+  checks.push({ id: 'vmpl', result: 'held', detail: String(claims.facts.vmpl) })
 }
 
 function checkDistrust(claims: Claims, distrust: Distrust): void {

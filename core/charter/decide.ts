@@ -80,7 +80,7 @@ function checkPlace(charter: Charter, request: Request, judged: Judged): void {
   const on = own(charter.programs, request.program)?.on
   const at = `programs.${request.program}.on`
   const { claims } = judged
-  if (on === undefined || !on.tee.includes(claims.tee)) refuse('place.tee', `${at}.tee`, on?.tee.join(', ') ?? '', claims.tee, claims.simulated ? 'simulated silicon counts only where the charter names it' : undefined)
+  if (on === undefined || !on.tee.some(tee => tee === claims.tee)) refuse('place.tee', `${at}.tee`, on?.tee.join(', ') ?? '', claims.tee, claims.simulated ? 'simulated silicon counts only where the charter names it' : undefined)
   if (on.tcb !== 'any' && judged.tcb !== 'current') refuse('place.tcb', `${at}.tcb`, 'current', judged.tcb, 'update the firmware, or let every owner agree to tcb: any')
   if (on.gpu !== undefined) refuse('place.gpu', `${at}.gpu`, on.gpu.join(', '), 'evidence without a GPU')
   if (on.where !== undefined) refuse('place.where', `${at}.where`, on.where.join(', '), 'no endorsement of place')

@@ -4,47 +4,48 @@
  * Claims are facts, not judgements: whether they are good enough is for `appraisal` and the charter.
  */
 import type { Tee } from '../charter/types.ts'
+import type { SnpEvidence, SnpFacts } from './snp/verify.ts'
 
-/** Evidence as it travels: JSON, binary parts in standard base64. Kinds are added by later rooms. */
-export interface Evidence {
-  readonly kind: 'snp' | 'simulated'
-  /** The attestation report, 1184 bytes. */
-  readonly report: string
-  /** DER certificates, leaf (VCEK or VLEK) first; intermediates and root may be left out where they are pinned. */
-  readonly certificates: readonly string[]
-  /** DER revocation lists, if the relying party's policy asks for them. */
-  readonly crls?: readonly string[]
-}
+/** Evidence as it travels: JSON, binary parts in standard base64; each kind's room says what its parts are. */
+export type Evidence = SnpEvidence
 
-/** Security patch levels of one TCB version; `fmc` exists on Turin only. */
-export interface SnpTcb { readonly fmc?: number; readonly bl: number; readonly tee: number; readonly snp: number; readonly ucode: number }
+/** What only one kind of machine has. */
+export type Facts = SnpFacts
 
+/** One event of a log whose replay gives a signed register. */
+export interface ReplayedEvent { readonly register: string; readonly type: string; readonly digest: string; readonly detail?: string }
+
+/** Bytes are hex, lower case; '' where a format has no such field or the machine masks it. */
 export interface Claims {
-  readonly tee: Tee
+  readonly tee: Tee | 'nvidia'
   /** True only for evidence under Cloister's simulated root; false is never taken from the evidence's own words. */
   readonly simulated: boolean
-  readonly product: 'Milan' | 'Genoa' | 'Turin'
-  readonly signer: 'vcek' | 'vlek'
-  /** Hex, lower case: 48-byte launch measurement, 64-byte report data, 32-byte host data. */
+  /** The product line: Milan, Genoa, Turin, TDX 1.5, SGX, Nitro, GH100 … */
+  readonly product: string
+  /** The kind of key that signed: vcek, vlek, pck, ak … */
+  readonly signer: string
+  /** The one number that names what was launched: launch digest, MRTD, MRENCLAVE, PCR 0 … */
   readonly measurement: string
+  /** Further signed registers by their TCG or vendor name: RTMR0, PCR4 … */
+  readonly registers: Readonly<Record<string, string>>
+  /** What the machine was asked to sign, as the format carries it: report data, user data or nonce. */
   readonly reportData: string
+  /** What the host bound at launch: HOST_DATA, MRCONFIGID … */
   readonly hostData: string
   readonly debug: boolean
   readonly migration: boolean
-  readonly smt: boolean
-  readonly singleSocket: boolean
-  readonly vmpl: number
-  readonly guestSvn: number
-  /** Hex, 64 bytes; all zero when the host masks it. */
+  /** The identity of the chip or platform; all zero or '' when it is masked. */
   readonly chipId: string
-  readonly idKeyDigest: string
-  readonly authorKeyDigest: string
-  readonly reportVersion: number
-  readonly tcb: { readonly current: SnpTcb; readonly reported: SnpTcb; readonly committed: SnpTcb; readonly launch: SnpTcb }
-  readonly firmware: { readonly current: string; readonly committed: string }
-  readonly platformInfo: string
-  /** Intersection of the validity windows of every certificate and list used, seconds since 1970. */
+  /** The signed time of the evidence, seconds since 1970, where the format has one. */
+  readonly issuedAt?: number
+  /** Intersection of the validity windows of every certificate, list and document used, seconds since 1970. */
   readonly validity: { readonly notBefore: number; readonly notAfter: number }
-  /** SHA-256 of each certificate and list the verdict rests on. */
+  /** SHA-256 of each certificate, list and document the verdict rests on. */
   readonly endorsements: readonly string[]
+  /** The vendor's revocation lists were examined for everything that they cover. */
+  readonly revocation: boolean
+  readonly events?: readonly ReplayedEvent[]
+  /** Of a bundle: the further parts that are bound to this one. */
+  readonly devices?: readonly Claims[]
+  readonly facts: Facts
 }

@@ -29,10 +29,12 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
   'evidence.parse': input => parseEvidence((input as Change).raw),
   /** { claims, policy, policyBits, vmpl, now }: appraised, with each given part exchanged. */
   'evidence.appraise': input => attempt(() => {
-    const parts = input as { claims?: Partial<Claims>; policy?: Partial<AppraisalPolicy>; policyBits?: string; vmpl?: number; now?: number }
+    const parts = input as { claims?: Partial<Claims>; facts?: Partial<Claims['facts']>; policy?: Partial<AppraisalPolicy>; policyBits?: string; vmpl?: number; now?: number }
     const launched = { ...LAUNCHED, ...(parts.policyBits === undefined ? {} : { policy: BigInt(parts.policyBits) }), ...(parts.vmpl === undefined ? {} : { vmpl: parts.vmpl }) }
-    const claims = { ...orRefuse(verifyEvidence(p, chip.report(launched, DATA), { now: NOW })), ...parts.claims }
-    const policy: AppraisalPolicy = { tee: [claims.tee], tcb: 'current', measurements: [{ tee: claims.tee, hex: '07'.repeat(48), name: 'guest' }], reportData: '09'.repeat(64), distrust: {}, ...parts.policy }
+    const honest = orRefuse(verifyEvidence(p, chip.report(launched, DATA), { now: NOW }))
+    const claims: Claims = { ...honest, ...parts.claims, facts: { ...honest.facts, ...parts.facts } }
+    const tee = claims.tee === 'nvidia' ? 'simulated' : claims.tee
+    const policy: AppraisalPolicy = { tee: [tee], tcb: 'current', measurements: [{ tee, hex: '07'.repeat(48), name: 'guest' }], reportData: '09'.repeat(64), distrust: {}, ...parts.policy }
     return orRefuse(appraise(p, claims, policy, parts.now ?? NOW))
   }),
 }

@@ -10,9 +10,8 @@ import { utf8 } from '../../bytes/text.ts'
 import { hkdf } from '../../crypto/hkdf.ts'
 import { issueCertificate, PSS_SHA384 } from '../../crypto/issue.ts'
 import type { Primitives, Signer } from '../../crypto/primitives.ts'
-import type { Evidence } from '../claims.ts'
 import { REPORT_BYTES, SIGNED_BYTES } from '../snp/report.ts'
-import { VEK_OID } from '../snp/verify.ts'
+import { VEK_OID, type SnpEvidence } from '../snp/verify.ts'
 import { SIMULATED_ASK_NAME, SIMULATED_PRODUCT } from './root.ts'
 
 export interface ChipParts {
@@ -27,7 +26,7 @@ export interface ChipParts {
 export interface Launched { readonly measurement: Uint8Array; readonly hostData: Uint8Array; readonly policy?: bigint; readonly vmpl?: number }
 export interface SimulatedChip {
   /** Evidence over 64 bytes of report data about what was launched. */
-  report(launched: Launched, reportData: Uint8Array): Evidence
+  report(launched: Launched, reportData: Uint8Array): SnpEvidence
   /** 32 bytes that only this chip gives, and only to this measurement (SNP's MSG_KEY_REQ). */
   sealingKey(measurement: Uint8Array): Uint8Array
 }

@@ -5,7 +5,7 @@
 import { allZero } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { refuse } from '../../refusal.ts'
-import type { SnpTcb } from '../claims.ts'
+import type { SnpTcb } from './verify.ts'
 
 export const REPORT_BYTES = 1184
 export const SIGNED_BYTES = 0x2a0

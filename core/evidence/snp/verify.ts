@@ -5,68 +5,94 @@
  * Trusts: the port, and the roots of the one product line that the evidence must chain to. Which line that is, and
  * whether it is AMD's or the simulated one, is decided by the root that matched, never by what the evidence says.
  */
-import { allZero, equal, framed } from '../../bytes/bytes.ts'
+import { fromBase64 } from '../../bytes/base64.ts'
+import { allZero, equal } from '../../bytes/bytes.ts'
 import { readDer, smallInteger } from '../../bytes/der.ts'
 import { toHex } from '../../bytes/hex.ts'
+import type { JsonObject } from '../../bytes/json.ts'
 import { fromUtf8 } from '../../bytes/text.ts'
 import type { Primitives } from '../../crypto/primitives.ts'
 import { parseCertificate, parseCrl, validateChain, type Certificate, type Chain } from '../../crypto/x509.ts'
 import { orRefuse, refuse, type Result } from '../../refusal.ts'
-import type { Claims, SnpTcb } from '../claims.ts'
+import type { Claims } from '../claims.ts'
+import { remember, type VerifyOptions } from '../options.ts'
+import { onlyFields, textOf, textsOf } from '../shape.ts'
 import { parseReport, productOf, tcbOf, type SnpProduct, type SnpReport } from './report.ts'
 
 /** The pinned certificates of one product line. */
 export interface RootSet { readonly product: SnpProduct; readonly simulated: boolean; readonly ark: Certificate; readonly intermediates: readonly Certificate[] }
 
-export interface SnpInput {
-  readonly report: Uint8Array
-  /** VCEK or VLEK first; further certificates only help to find the path. */
-  readonly certificates: readonly Uint8Array[]
-  readonly crls: readonly Uint8Array[]
-  readonly now: number
-  readonly roots: readonly RootSet[]
-  /** Refuse when the ARK's list over ASK and ASVK is not there. */
-  readonly requireCrl?: boolean
-  /** Chains that held before. The caller owns it; without one every chain is verified anew. */
-  readonly cache?: ChainCache
+export interface SnpEvidence {
+  readonly kind: 'snp' | 'simulated'
+  /** The attestation report, 1184 bytes. */
+  readonly report: string
+  /** DER certificates, leaf (VCEK or VLEK) first; intermediates and root may be left out where they are pinned. */
+  readonly certificates: readonly string[]
+  /** DER revocation lists of the ARK. */
+  readonly crls?: readonly string[]
 }
 
-/**
- * Verified chains by the digest of the exact bytes of every certificate and list. A hit still has its time checked
- * against the whole window of the chain and its lists, so that nothing outlives its expiry (attacks.md row 26).
- */
-export type ChainCache = Map<string, KnownChain>
-interface KnownChain { readonly leaf: Certificate; readonly chain: Chain; readonly roots: RootSet }
-const CACHE_MAX = 4096
+/** Security patch levels of one TCB version; `fmc` exists on Turin only. */
+export interface SnpTcb { readonly fmc?: number; readonly bl: number; readonly tee: number; readonly snp: number; readonly ucode: number }
+
+/** What only SEV-SNP has; 64-bit words as hex with 0x. */
+export interface SnpFacts {
+  readonly kind: 'snp'
+  readonly version: number
+  readonly policy: string
+  readonly smt: boolean
+  readonly singleSocket: boolean
+  readonly vmpl: number
+  readonly guestSvn: number
+  readonly idKeyDigest: string
+  readonly authorKeyDigest: string
+  readonly tcb: { readonly current: SnpTcb; readonly reported: SnpTcb; readonly committed: SnpTcb; readonly launch: SnpTcb }
+  readonly firmware: { readonly current: string; readonly committed: string }
+  readonly platformInfo: string
+  /** The host has shown that no memory is aliased (bit 5 of the platform info). */
+  readonly aliasCheck: boolean
+  /** Mitigations in force at launch and now, report version 5. */
+  readonly mitigations: { readonly launch: string; readonly current: string }
+}
+
+interface Parts { readonly report: Uint8Array; readonly certificates: readonly Uint8Array[]; readonly crls: readonly Uint8Array[] }
+interface KnownChain { readonly leaf: Certificate; readonly chain: Chain; readonly roots: RootSet; readonly notBefore: number; readonly notAfter: number }
+
+const LIMITS = { certificates: 8, crls: 4 }
+
+/** Evidence of this kind as it came from outside, checked for shape only. */
+export function readSnp(json: JsonObject, kind: SnpEvidence['kind']): SnpEvidence {
+  onlyFields(json, ['kind', 'report', 'certificates', 'crls'])
+  const crls = json['crls'] === undefined ? {} : { crls: textsOf(json, 'crls', LIMITS.crls) }
+  return { kind, report: textOf(json, 'report'), certificates: textsOf(json, 'certificates', LIMITS.certificates), ...crls }
+}
 
 /** The claims of a report in which everything holds. Leaves with `evidence.*`, `bytes.*` or `x509.*`. */
-export function verifySnp(p: Primitives, input: SnpInput): Claims {
-  const report = parseReport(input.report)
-  const { leaf, chain, roots } = knownChain(p, input)
-  checkSignature(p, report, leaf)
-  checkSigner(report, leaf, chain)
-  checkProduct(report, leaf, roots.product)
-  checkChip(report, leaf)
-  const tcb = checkTcb(report, leaf, roots.product)
-  return claimsOf(p, report, roots, chain, tcb)
+export function verifySnp(p: Primitives, evidence: SnpEvidence, options: VerifyOptions, roots: readonly RootSet[]): Claims {
+  const parts: Parts = {
+    report: fromBase64(evidence.report, 'report'),
+    certificates: evidence.certificates.map((one, i) => fromBase64(one, `certificates[${i}]`)),
+    crls: (evidence.crls ?? []).map((one, i) => fromBase64(one, `crls[${i}]`)),
+  }
+  const report = parseReport(parts.report)
+  const known = knownChain(p, parts, options, roots)
+  checkSignature(p, report, known.leaf)
+  checkSigner(report, known.leaf, known.chain)
+  checkProduct(report, known.leaf, known.roots.product)
+  checkChip(report, known.leaf)
+  const tcb = checkTcb(report, known.leaf, known.roots.product)
+  return claimsOf(p, report, known, tcb)
 }
 
-function knownChain(p: Primitives, input: SnpInput): KnownChain {
-  const [leafDer, ...others] = input.certificates
+function knownChain(p: Primitives, parts: Parts, options: VerifyOptions, roots: readonly RootSet[]): KnownChain {
+  const [leafDer, ...others] = parts.certificates
   if (leafDer === undefined) return refuse('evidence.missing', 'certificates', 'the VCEK or VLEK that signed the report', 'none', 'fetch it from the key distribution service and add it to the evidence')
-  const find = (): KnownChain => {
+  const kind = `snp ${options.requireCrl === true} ${parts.certificates.length}`
+  return remember(p, options, kind, [...parts.certificates, ...parts.crls, ...roots.map(set => set.ark.der)], () => {
     const leaf = orRefuse(parseCertificate(leafDer, 'vek'))
-    return { leaf, ...findChain(p, input, leaf, others) }
-  }
-  if (input.cache === undefined) return find()
-  const roots = input.roots.map(set => set.ark.der)
-  const name = toHex(p.hash('sha256', framed(`chain ${input.requireCrl === true}`, framed('certificates', ...input.certificates), framed('crls', ...input.crls), framed('roots', ...roots))))
-  const known = input.cache.get(name)
-  if (known !== undefined && input.now >= known.chain.notBefore && input.now <= known.chain.notAfter) return known
-  const found = find()
-  if (input.cache.size >= CACHE_MAX) input.cache.clear()
-  input.cache.set(name, found)
-  return found
+    const found = findChain(p, parts, options, roots, leaf, others)
+    return { leaf, ...found, notBefore: found.chain.notBefore, notAfter: found.chain.notAfter }
+  })
 }
 
 /** The extensions that a VEK certificate carries (AMD 57230 table 8). */
@@ -75,12 +101,12 @@ export const VEK_OID = {
   ucode: '1.3.6.1.4.1.3704.1.3.8', fmc: '1.3.6.1.4.1.3704.1.3.9', hwId: '1.3.6.1.4.1.3704.1.4', csp: '1.3.6.1.4.1.3704.1.5',
 } as const
 
-function findChain(p: Primitives, input: SnpInput, leaf: Certificate, others: readonly Uint8Array[]): { chain: Chain; roots: RootSet } {
+function findChain(p: Primitives, parts: Parts, options: VerifyOptions, rootSets: readonly RootSet[], leaf: Certificate, others: readonly Uint8Array[]): { chain: Chain; roots: RootSet } {
   const extra = others.map((der, i) => orRefuse(parseCertificate(der, `certificates[${i + 1}]`)))
-  const crls = input.crls.map((der, i) => orRefuse(parseCrl(der, `crls[${i}]`)))
-  const results = input.roots.map(roots => ({
+  const crls = parts.crls.map((der, i) => orRefuse(parseCrl(der, `crls[${i}]`)))
+  const results = rootSets.map(roots => ({
     roots,
-    result: validateChain(p, { leaf, intermediates: [...roots.intermediates, ...extra], roots: [roots.ark], at: input.now, crls: crls.filter(list => equal(list.issuer, roots.ark.subject)) }),
+    result: validateChain(p, { leaf, intermediates: [...roots.intermediates, ...extra], roots: [roots.ark], at: options.now, crls: crls.filter(list => equal(list.issuer, roots.ark.subject)) }),
   }))
   const held = results.find(one => one.result.ok)
   if (held?.result.ok === true) {
@@ -88,7 +114,7 @@ function findChain(p: Primitives, input: SnpInput, leaf: Certificate, others: re
     extra.forEach((one, i) => {
       if (!path.some(used => equal(used.der, one.der))) refuse('evidence.chain', `certificates[${i + 1}]`, path.map(used => used.subjectCommonName).join(' ← '), one.subjectCommonName, 'leave out what is not part of the chain')
     })
-    if (input.requireCrl === true && held.result.value.crls.length === 0) refuse('crl.missing', 'crls', `the revocation list of ${held.roots.ark.subjectCommonName}`, 'none', 'add the list to the evidence')
+    if (options.requireCrl === true && held.result.value.crls.length === 0) refuse('crl.missing', 'crls', `the revocation list of ${held.roots.ark.subjectCommonName}`, 'none', 'add the list to the evidence')
     return { chain: held.result.value, roots: held.roots }
   }
   // The line whose issuer name fits tells more than the others.
@@ -131,7 +157,7 @@ function checkChip(report: SnpReport, leaf: Certificate): void {
   if ((id.length !== 64 && id.length !== 8) || !equal(padded, report.chipId)) refuse('evidence.chip-id', 'report.chip_id', toHex(id), toHex(report.chipId))
 }
 
-function checkTcb(report: SnpReport, leaf: Certificate, product: SnpProduct): Claims['tcb'] {
+function checkTcb(report: SnpReport, leaf: Certificate, product: SnpProduct): SnpFacts['tcb'] {
   const certified = certificateTcb(leaf, product)
   const parts = { current: tcbOf(product, report.tcb.current), reported: tcbOf(product, report.tcb.reported), committed: tcbOf(product, report.tcb.committed), launch: tcbOf(product, report.tcb.launch) }
   for (const component of COMPONENTS) {
@@ -154,15 +180,19 @@ function certificateTcb(leaf: Certificate, product: SnpProduct): SnpTcb {
   return product === 'Turin' ? { fmc: part('fmc'), ...base } : base
 }
 
-function claimsOf(p: Primitives, report: SnpReport, roots: RootSet, chain: Chain, tcb: Claims['tcb']): Claims {
+function claimsOf(p: Primitives, report: SnpReport, { roots, chain }: KnownChain, tcb: SnpFacts['tcb']): Claims {
   const bit = (n: bigint) => (report.policy & (1n << n)) !== 0n
+  const word = (value: bigint | number) => `0x${value.toString(16)}`
   return {
     tee: roots.simulated ? 'simulated' : 'snp', simulated: roots.simulated, product: roots.product, signer: report.signer,
-    measurement: report.measurement, reportData: report.reportData, hostData: report.hostData,
-    debug: bit(19n), migration: bit(18n), smt: bit(16n), singleSocket: bit(20n), vmpl: report.vmpl, guestSvn: report.guestSvn,
-    chipId: toHex(report.chipId), idKeyDigest: report.idKeyDigest, authorKeyDigest: report.authorKeyDigest, reportVersion: report.version, tcb,
-    firmware: { current: report.currentVersion, committed: report.committedVersion }, platformInfo: `0x${report.platformInfo.toString(16)}`,
+    measurement: report.measurement, registers: {}, reportData: report.reportData, hostData: report.hostData,
+    debug: bit(19n), migration: bit(18n), chipId: toHex(report.chipId),
     validity: { notBefore: chain.notBefore, notAfter: chain.notAfter },
-    endorsements: [...chain.path, ...chain.crls].map(one => `sha256:${toHex(p.hash('sha256', one.der))}`),
+    endorsements: [...chain.path, ...chain.crls].map(one => `sha256:${toHex(p.hash('sha256', one.der))}`), revocation: chain.crls.length > 0,
+    facts: {
+      kind: 'snp', version: report.version, policy: word(report.policy), smt: bit(16n), singleSocket: bit(20n), vmpl: report.vmpl, guestSvn: report.guestSvn,
+      idKeyDigest: report.idKeyDigest, authorKeyDigest: report.authorKeyDigest, tcb, firmware: { current: report.currentVersion, committed: report.committedVersion },
+      platformInfo: word(report.platformInfo), aliasCheck: (report.platformInfo & 0x20n) !== 0n, mitigations: { launch: word(report.launchMitigations), current: word(report.currentMitigations) },
+    },
   }
 }
