@@ -10,18 +10,14 @@ import { amdRoots } from '@cloister/core/evidence/snp/roots'
 import { parseReport } from '@cloister/core/evidence/snp/report'
 import { attempt, orRefuse, refuse, refusalOf, type Refusal } from '@cloister/core/refusal'
 import { nodePrimitives as p } from '../cloud/crypto/node.ts'
-import { judge as azure } from '../vectors/judge/azure.ts'
-import { judge as cca } from '../vectors/judge/cca.ts'
-import { judge as eventlog, type Case, type Judgement, type Read } from '../vectors/judge/eventlog.ts'
-import { judge as nitro } from '../vectors/judge/nitro.ts'
-import { judge as nvidia } from '../vectors/judge/nvidia.ts'
-import { judge as tpm } from '../vectors/judge/tpm.ts'
+import type { Case, Judgement, Read } from '../vectors/judge/eventlog.ts'
+import { JUDGES as FAMILIES } from '../vectors/judge/index.ts'
 import { parseRequest, STATUS, type Request, type Verdict } from './contract.ts'
 
 type Judge = (request: Request, options: VerifyOptions) => Omit<Verdict, 'id'>
 /** One entry for each family; what is not here is unsupported. */
 const JUDGES: Record<string, Judge> = {
-  'sev-snp': snp, nitro: byFiles(nitro), 'arm-cca': byFiles(cca), eventlog: byFiles(eventlog), tpm: byFiles(tpm), 'azure-vtpm': byFiles(azure), nvidia: byFiles(nvidia),
+  ...Object.fromEntries(Object.entries(FAMILIES).map(([family, judge]) => [family, byFiles(judge)])), 'sev-snp': snp,
 }
 
 /** A judge of manifests, given the files of a request and nothing to compare with. */

@@ -87,8 +87,9 @@ export function appraise(p: Primitives, claims: Claims, policy: AppraisalPolicy,
 
 /** How far below the reviewed minimum a machine's patch levels are, per component, or undefined when they are not. */
 export function shortfall(claims: Claims): string | undefined {
-  const { facts } = claims
-  const minimum = minimumOf(claims.product)
+  const facts = snpFacts(claims)
+  if (facts === undefined) return `evidence of kind ${claims.facts.kind} states no patch levels`
+  const minimum = minimumOf(claims.facts.kind === 'azure' ? claims.facts.hardware.product : claims.product)
   if (minimum === undefined) return `no reviewed minimum for ${claims.product}`
   const lacking = (['reported', 'committed', 'launch'] as const).flatMap(which => COMPONENTS
     .filter(part => (facts.tcb[which][part] ?? 0) < (minimum[part] ?? 0))
@@ -103,6 +104,7 @@ export function shortfall(claims: Claims): string | undefined {
 const TCB_MINIMUM: Record<SnpProduct, SnpTcb> = {
   Milan: { bl: 4, tee: 0, snp: 0x18, ucode: 0xdb }, Genoa: { bl: 0x0a, tee: 0, snp: 0x17, ucode: 0x54 }, Turin: { fmc: 1, bl: 1, tee: 1, snp: 4, ucode: 0x51 },
 }
+const snpFacts = ({ facts }: Claims) => (facts.kind === 'snp' ? facts : facts.kind === 'azure' ? facts.hardware.facts : undefined)
 const minimumOf = (product: string): SnpTcb | undefined => Object.entries(TCB_MINIMUM).find(([name]) => name === product)?.[1]
 const COMPONENTS = ['fmc', 'bl', 'tee', 'snp', 'ucode'] as const
 const EAR_SECONDS = 300
@@ -122,8 +124,9 @@ function checkLaunch(claims: Claims, policy: AppraisalPolicy, checks: Check[]): 
   checks.push({ id: 'debug', result: claims.debug ? 'not made' : 'held', detail: claims.debug ? 'ALLOWED by policy' : 'off' })
   checks.push({ id: 'migration', result: claims.migration ? 'not made' : 'held', detail: claims.migration ? 'ALLOWED by policy' : 'off' })
   const vmplMax = policy.vmplMax ?? 0
-  if (claims.facts.vmpl > vmplMax) refuse('appraisal.vmpl', 'claims.vmpl', `at most ${vmplMax}`, String(claims.facts.vmpl))
-  checks.push({ id: 'vmpl', result: 'held', detail: String(claims.facts.vmpl) })
+  const vmpl = claims.facts.kind === 'snp' ? claims.facts.vmpl : 0
+  if (vmpl > vmplMax) refuse('appraisal.vmpl', 'claims.vmpl', `at most ${vmplMax}`, String(vmpl))
+  checks.push({ id: 'vmpl', result: 'held', detail: String(vmpl) })
 }
 
 function checkDistrust(claims: Claims, distrust: Distrust): void {

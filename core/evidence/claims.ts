@@ -4,19 +4,24 @@
  * Claims are facts, not judgements: whether they are good enough is for `appraisal` and the charter.
  */
 import type { Tee } from '../charter/types.ts'
+import type { AzureEvidence, AzureFacts } from './azure/verify.ts'
+import type { CcaEvidence, CcaFacts } from './cca/verify.ts'
+import type { NitroEvidence, NitroFacts } from './nitro/verify.ts'
+import type { NvidiaEvidence, NvidiaFacts } from './nvidia/verify.ts'
 import type { SnpEvidence, SnpFacts } from './snp/verify.ts'
+import type { TpmEvidence, TpmFacts } from './tpm/verify.ts'
 
 /** Evidence as it travels: JSON, binary parts in standard base64; each kind's room says what its parts are. */
-export type Evidence = SnpEvidence
+export type Evidence = SnpEvidence | NitroEvidence | TpmEvidence | AzureEvidence | NvidiaEvidence | CcaEvidence
 
 /** What only one kind of machine has. */
-export type Facts = SnpFacts
+export type Facts = SnpFacts | NitroFacts | TpmFacts | AzureFacts | NvidiaFacts | CcaFacts
 
-/** One event of a log whose replay gives a signed register. */
+/** One event of a log whose replay gives a signed register; its type is the log's word, its detail is proven by the digest. */
 export interface ReplayedEvent { readonly register: string; readonly type: string; readonly digest: string; readonly detail?: string }
 
-/** Bytes are hex, lower case; '' where a format has no such field or the machine masks it. */
-export interface Claims {
+/** Bytes are hex, lower case; '' where a format has no such field or the machine masks it. `F` is what only one kind has. */
+export interface ClaimsOf<F> {
   readonly tee: Tee | 'nvidia'
   /** True only for evidence under Cloister's simulated root; false is never taken from the evidence's own words. */
   readonly simulated: boolean
@@ -47,5 +52,7 @@ export interface Claims {
   readonly events?: readonly ReplayedEvent[]
   /** Of a bundle: the further parts that are bound to this one. */
   readonly devices?: readonly Claims[]
-  readonly facts: Facts
+  readonly facts: F
 }
+
+export type Claims = ClaimsOf<Facts>

@@ -6,21 +6,27 @@
  * claims say `simulated` because of the root that matched, not because of anything the evidence says.
  */
 import { jcs } from '../bytes/jcs.ts'
-import { isObject, type Json } from '../bytes/json.ts'
+import { isObject, shown, type Json } from '../bytes/json.ts'
+import { toBase64 } from '../bytes/base64.ts'
 import { utf8 } from '../bytes/text.ts'
 import { hashOf } from '../charter/canonical.ts'
 import type { Hash } from '../charter/types.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
+import { readAzure, verifyAzure, type HardwareJudges } from './azure/verify.ts'
+import { readCca, verifyCca } from './cca/verify.ts'
 import type { Claims, Evidence } from './claims.ts'
+import { readNitro, verifyNitro } from './nitro/verify.ts'
+import { readNvidia, verifyNvidia } from './nvidia/verify.ts'
 import type { VerifyOptions } from './options.ts'
 import { simulatedRoots } from './simulated/root.ts'
 import { amdRoots } from './snp/roots.ts'
 import { readSnp, verifySnp } from './snp/verify.ts'
+import { readTpm, verifyTpm } from './tpm/verify.ts'
 
 export type { VerifiedCache, VerifyOptions } from './options.ts'
 
-const KINDS: readonly Evidence['kind'][] = ['snp', 'simulated']
+const KINDS: readonly Evidence['kind'][] = ['snp', 'simulated', 'nitro', 'tpm', 'azure', 'nvidia', 'cca']
 
 /**
  * The claims that evidence establishes at a time, or why it establishes nothing.
@@ -43,7 +49,12 @@ export function parseEvidence(value: unknown): Result<Evidence> {
     const kind = json['kind']
     switch (kind) {
       case 'snp': case 'simulated': return readSnp(json, kind)
-      default: return refuse('evidence.kind', 'evidence.kind', KINDS.join(', '), String(kind))
+      case 'nitro': return readNitro(json)
+      case 'tpm': return readTpm(json)
+      case 'azure': return readAzure(json)
+      case 'nvidia': return readNvidia(json)
+      case 'cca': return readCca(json)
+      default: return refuse('evidence.kind', 'evidence.kind', KINDS.join(', '), shown(kind))
     }
   })
 }
@@ -53,8 +64,18 @@ function judge(p: Primitives, evidence: Evidence, options: VerifyOptions): Claim
   switch (evidence.kind) {
     case 'snp': return verifySnp(p, evidence, options, amdRoots())
     case 'simulated': return verifySnp(p, evidence, options, simulatedRoots())
+    case 'nitro': return verifyNitro(p, evidence, options)
+    case 'tpm': return verifyTpm(p, evidence, options)
+    case 'azure': return verifyAzure(p, evidence, options, azureHardware(p))
+    case 'nvidia': return verifyNvidia(p, evidence, options)
+    case 'cca': return verifyCca(p, evidence, options)
   }
 }
+
+const azureHardware = (p: Primitives): HardwareJudges => ({
+  snp: (report, { certificates = [], crls }, options) => verifySnp(p, { kind: 'snp', report: toBase64(report), certificates, ...(crls === undefined ? {} : { crls }) }, options, amdRoots()),
+  tdx: () => refuse('evidence.kind', 'tdQuote', 'an SNP report', 'a TD quote, which this version cannot judge'),
+})
 
 /** The digest by which receipts name evidence: of its canonical JSON. */
 export function evidenceDigest(p: Primitives, evidence: Evidence): Hash {

@@ -5,6 +5,7 @@
 import { framed } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
 import type { Primitives } from '../crypto/primitives.ts'
+import type { Cpak } from './cca/verify.ts'
 
 export interface VerifyOptions {
   /** The time to judge at, seconds since 1970. */
@@ -13,6 +14,10 @@ export interface VerifyOptions {
   readonly requireCrl?: boolean
   /** Parts that held before: hand in one `new Map()` and keep it, to judge many reports of the same machines faster. */
   readonly cache?: VerifiedCache
+  /** TPM attestation keys that the relying party enrolled: the Name in hex (`000b…`), or `spki:` and the SHA-256 of the SubjectPublicKeyInfo. */
+  readonly aks?: readonly string[]
+  /** Keys of Arm CCA platforms that the relying party believes: there is no vendor's root. */
+  readonly cpaks?: readonly Cpak[]
 }
 
 /**

@@ -14,7 +14,8 @@ import { readPem } from '@cloister/core/crypto/pem'
 import { parseCertificate, validateChain } from '@cloister/core/crypto/x509'
 import { checkRuntimeClaims, readHclReport, type HclReport } from '@cloister/core/evidence/azure/hcl'
 import { verifyAzure, type AzureEvidence, type HardwareClaims, type HardwareJudges } from '@cloister/core/evidence/azure/verify'
-import { verifyEvidence } from '@cloister/core/evidence/index'
+import { amdRoots } from '@cloister/core/evidence/snp/roots'
+import { verifySnp } from '@cloister/core/evidence/snp/verify'
 import { readAttest } from '@cloister/core/evidence/tpm/structures'
 import { attempt, orRefuse, refuse } from '@cloister/core/refusal'
 import { nodePrimitives as p } from '../../cloud/crypto/node.ts'
@@ -44,7 +45,7 @@ export function judge(one: Case, read: Read): Judgement {
 }
 
 const JUDGES: HardwareJudges = {
-  snp: (report, { certificates = [] }, options) => orRefuse(verifyEvidence(p, { kind: 'snp', report: toBase64(report), certificates }, { now: options.now })),
+  snp: (report, { certificates = [] }, options) => verifySnp(p, { kind: 'snp', report: toBase64(report), certificates }, options, amdRoots()),
   tdx: (quote, _evidence, options) => quoteWithoutCollateral(quote, options.now),
 }
 

@@ -3,8 +3,9 @@ import { appraise, type AppraisalPolicy } from '@cloister/core/appraisal/apprais
 import { fromBase64, toBase64 } from '@cloister/core/bytes/base64'
 import { fromHex } from '@cloister/core/bytes/hex'
 import { simulatedChip } from '@cloister/core/evidence/simulated/chip'
-import type { Claims, Evidence } from '@cloister/core/evidence/claims'
+import type { Claims } from '@cloister/core/evidence/claims'
 import { parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
+import type { SnpEvidence, SnpFacts } from '@cloister/core/evidence/snp/verify'
 import { attempt, orRefuse, type Result } from '@cloister/core/refusal'
 import { constants, createPrivateKey, sign } from 'node:crypto'
 import { generateSigner, nodePrimitives as p } from '../../cloud/crypto/node.ts'
@@ -29,10 +30,10 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
   'evidence.parse': input => parseEvidence((input as Change).raw),
   /** { claims, policy, policyBits, vmpl, now }: appraised, with each given part exchanged. */
   'evidence.appraise': input => attempt(() => {
-    const parts = input as { claims?: Partial<Claims>; facts?: Partial<Claims['facts']>; policy?: Partial<AppraisalPolicy>; policyBits?: string; vmpl?: number; now?: number }
+    const parts = input as { claims?: Partial<Claims>; facts?: Partial<SnpFacts>; policy?: Partial<AppraisalPolicy>; policyBits?: string; vmpl?: number; now?: number }
     const launched = { ...LAUNCHED, ...(parts.policyBits === undefined ? {} : { policy: BigInt(parts.policyBits) }), ...(parts.vmpl === undefined ? {} : { vmpl: parts.vmpl }) }
     const honest = orRefuse(verifyEvidence(p, chip.report(launched, DATA), { now: NOW }))
-    const claims: Claims = { ...honest, ...parts.claims, facts: { ...honest.facts, ...parts.facts } }
+    const claims: Claims = { ...honest, ...parts.claims, facts: honest.facts.kind === 'snp' ? { ...honest.facts, ...parts.facts } : honest.facts }
     const tee = claims.tee === 'nvidia' ? 'simulated' : claims.tee
     const policy: AppraisalPolicy = { tee: [tee], tcb: 'current', measurements: [{ tee, hex: '07'.repeat(48), name: 'guest' }], reportData: '09'.repeat(64), distrust: {}, ...parts.policy }
     return orRefuse(appraise(p, claims, policy, parts.now ?? NOW))
@@ -41,7 +42,7 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
 
 function altered(change: Change): unknown {
   if (change.raw !== undefined) return change.raw
-  const evidence: Evidence = chip.report(LAUNCHED, DATA)
+  const evidence: SnpEvidence = chip.report(LAUNCHED, DATA)
   let report = fromBase64(evidence.report)
   for (const [offset, hex] of Object.entries(change.bytes ?? {})) report.set(fromHex(hex), Number(offset))
   if (change.resign === true) resign(report)

@@ -46,7 +46,7 @@ export const verbs: Record<string, (input: unknown) => Result<unknown> | Promise
     return launchProcess({
       launch: { charter: `sha256:${'00'.repeat(32)}`, lineage: `sha256:${'00'.repeat(32)}`, program: 'x', code: '', threads: 1, memoryBytesMax: 2 ** 28 },
       inputs: [], machine: { report: () => { throw new TypeError('not asked here') } }, relay: () => new Promise(() => undefined), timeoutMs,
-      onStart: pid => { if (kill === true) process.kill(pid, 'SIGTERM') },
+      onStart: pid => { if (kill === true) process.kill(pid, 'SIGKILL') },
     })
   },
   'cli.folder': input => attempt(() => openFolder((input as { path: string }).path)),
@@ -66,6 +66,7 @@ export const verbs: Record<string, (input: unknown) => Result<unknown> | Promise
 
 function withExtra(bundle: ReceiptBundle): ReceiptBundle {
   const [ask] = simulatedRoots()[0]?.intermediates ?? []
+  if (bundle.evidence.kind !== 'simulated') throw new TypeError('the kept receipt is of a simulated machine')
   return { ...bundle, evidence: { ...bundle.evidence, certificates: [...bundle.evidence.certificates, ...(ask === undefined ? [] : [toBase64(ask.der)])] } }
 }
 

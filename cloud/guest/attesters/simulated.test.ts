@@ -78,6 +78,7 @@ test('appraisal refuses each failing fact under its own code', () => {
   const lower = claimsOf(chip.report({ measurement, hostData, vmpl: 2 }, data))
   const real: Claims = { ...claims, tee: 'snp', simulated: false, product: 'Milan' }
   const realPolicy = { ...policy, tee: ['snp' as const], measurements: [{ tee: 'snp' as const, hex: toHex(measurement), name: 'guest' }] }
+  assert.ok(claims.facts.kind === 'snp')
   const old: Claims = { ...claims, facts: { ...claims.facts, tcb: { ...claims.facts.tcb, reported: { ...claims.facts.tcb.reported, snp: 1 } } } }
   const cases: [string, Claims, AppraisalPolicy, number][] = [
     ['place.tee', claims, { ...policy, tee: ['snp'] }, now], ['evidence.report-data', claims, { ...policy, reportData: '00'.repeat(64) }, now], ['evidence.report-data', claims, { ...policy, reportData: '' }, now],

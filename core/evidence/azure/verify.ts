@@ -11,12 +11,13 @@ import { toHex } from '../../bytes/hex.ts'
 import type { JsonObject } from '../../bytes/json.ts'
 import type { Primitives } from '../../crypto/primitives.ts'
 import { refuse } from '../../refusal.ts'
+import type { ClaimsOf } from '../claims.ts'
 import { parseEventLog } from '../eventlog/log.ts'
 import { proveEvents, registerName, type BootFacts, type ProvenLog } from '../eventlog/replay.ts'
 import type { VerifyOptions } from '../options.ts'
 import { objectOf, onlyFields, textOf, textsOf } from '../shape.ts'
 import { parseReport } from '../snp/report.ts'
-import type { TpmMachineClaims } from '../tpm/claims.ts'
+import type { SnpFacts } from '../snp/verify.ts'
 import { readPcrs, verifyQuote, type ProvenQuote } from '../tpm/quote.ts'
 import type { TpmSignature } from '../tpm/structures.ts'
 import { checkRuntimeClaims, readHclReport, readTdReport, type HclReport, type TdField } from './hcl.ts'
@@ -72,6 +73,8 @@ export interface HardwareClaims {
   readonly validity: { readonly notBefore: number; readonly notAfter: number }
   readonly endorsements: readonly string[]
   readonly revocation?: boolean
+  /** What only this kind of hardware has: its patch levels are judged like those of a machine that stands alone. */
+  readonly facts?: SnpFacts
 }
 
 /** What judges the hardware: the rooms of SNP and DCAP with the vendors' roots, in tests with others. They leave by `refuse`. */
@@ -80,7 +83,7 @@ export interface HardwareJudges {
   tdx(quote: Uint8Array, evidence: AzureEvidence, options: VerifyOptions): HardwareClaims
 }
 
-export type AzureClaims = TpmMachineClaims<AzureFacts>
+export type AzureClaims = ClaimsOf<AzureFacts>
 
 const LIMITS = { certificates: 8, crls: 4 }
 

@@ -14,9 +14,9 @@ import { coseKeyKind, verifySign1 } from '../../crypto/cose.ts'
 import { keyToSpki, parseKey } from '../../crypto/keys.ts'
 import type { HashName, Primitives, PublicKey } from '../../crypto/primitives.ts'
 import { refuse } from '../../refusal.ts'
+import type { ClaimsOf } from '../claims.ts'
 import { remember, type VerifyOptions } from '../options.ts'
 import { onlyFields, textOf } from '../shape.ts'
-import type { TpmMachineClaims } from '../tpm/claims.ts'
 import { realmKey, type CcaComponent, type LifecycleState, type RealmClaims } from './claim-sets.ts'
 import { parseToken, type CcaToken } from './token.ts'
 
@@ -66,7 +66,7 @@ const CPAKS_MAX = 4096
 /** Two windows without an end: JSON has no infinity. */
 const ALWAYS = { notBefore: 0, notAfter: Number.MAX_SAFE_INTEGER }
 
-export type CcaClaims = TpmMachineClaims<CcaFacts>
+export type CcaClaims = ClaimsOf<CcaFacts>
 
 /** Evidence of this kind as it came from outside, checked for shape only. */
 export function readCca(json: JsonObject): CcaEvidence {

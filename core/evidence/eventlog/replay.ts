@@ -12,6 +12,7 @@ import { concat, equal } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import type { Primitives } from '../../crypto/primitives.ts'
 import { attempt, refuse } from '../../refusal.ts'
+import type { ReplayedEvent } from '../claims.ts'
 import { boundData, detailOf, EV, hashIn, readVariable, textOf, typeName } from './events.ts'
 import { DIGEST_BYTES, EV_NO_ACTION, type Bank, type EventLog, type LogEvent } from './log.ts'
 
@@ -62,9 +63,6 @@ export interface BootFacts {
   /** Registers that firmware closed with an error. Proven by the digest of the separator. */
   readonly errors: readonly string[]
 }
-
-/** One event of a log whose replay gives a signed register; its type is the log's word, its detail is proven by the digest. */
-export interface ReplayedEvent { readonly register: string; readonly type: string; readonly digest: string; readonly detail?: string }
 
 export interface ProvenLog {
   readonly events: readonly ReplayedEvent[]

@@ -13,9 +13,9 @@ import { verifySign1 } from '../../crypto/cose.ts'
 import type { Primitives } from '../../crypto/primitives.ts'
 import { parseCertificate, parseCrl, validateChain, type Certificate, type Chain, type RevocationList } from '../../crypto/x509.ts'
 import { orRefuse, refuse, type Refusal } from '../../refusal.ts'
+import type { ClaimsOf } from '../claims.ts'
 import { remember, type VerifyOptions } from '../options.ts'
 import { onlyFields, textOf, textsOf } from '../shape.ts'
-import type { TpmMachineClaims } from '../tpm/claims.ts'
 import { parseDocument, type NitroDigest, type NitroDocument } from './document.ts'
 import { nitroRoots } from './root.ts'
 
@@ -45,7 +45,7 @@ const DISTRIBUTION_POINTS = '2.5.29.31'
 /** How far the clocks of the instance and of whoever judges may differ. */
 const CLOCK_SKEW_SECONDS = 60
 
-export type NitroClaims = TpmMachineClaims<NitroFacts> & { readonly issuedAt: number }
+export type NitroClaims = ClaimsOf<NitroFacts> & { readonly issuedAt: number }
 
 /** Evidence of this kind as it came from outside, checked for shape only. */
 export function readNitro(json: JsonObject): NitroEvidence {

@@ -15,6 +15,7 @@ import { checkOcsp, parseOcsp, type OcspProof, type OcspResponse } from '../../c
 import type { Primitives } from '../../crypto/primitives.ts'
 import { parseCertificate, parseCrl, validateChain, type Certificate, type Chain, type RevocationList } from '../../crypto/x509.ts'
 import { orRefuse, refuse } from '../../refusal.ts'
+import type { ClaimsOf } from '../claims.ts'
 import { remember, type VerifyOptions } from '../options.ts'
 import { onlyFields, textOf, textsOf } from '../shape.ts'
 import { deviceIdentity, type DeviceIdentity } from './device.ts'
@@ -63,29 +64,13 @@ export interface NvidiaFacts {
   readonly referenceComplete: boolean
 }
 
-/** Claims of one device. `F` is for those who put them among the claims of all kinds. */
-export interface NvidiaClaims {
-  readonly tee: 'nvidia'
-  readonly simulated: boolean
-  readonly product: string
-  readonly signer: 'device'
-  /** SHA-384 over every measurement in order: index, type, 48 bytes of value. It changes with firmware, configuration and driver state. */
-  readonly measurement: string
-  /** M01 … M64: the SPDM measurements. */
-  readonly registers: Readonly<Record<string, string>>
-  /** The nonce, 32 bytes. */
-  readonly reportData: string
-  readonly hostData: ''
-  /** As far as the leaf says it (Blackwell); matching golden values exclude debug firmware on the others. */
-  readonly debug: boolean
-  readonly migration: false
-  /** The identity that NVIDIA gave the device when it was made: it stays when firmware changes. */
-  readonly chipId: string
-  readonly validity: { readonly notBefore: number; readonly notAfter: number }
-  readonly endorsements: readonly string[]
-  readonly revocation: boolean
-  readonly facts: NvidiaFacts
-}
+/**
+ * The claims of one device. `measurement`: SHA-384 over every measurement in order (index, type, 48 bytes of value), which
+ * changes with firmware, configuration and driver state. `registers`: M01 … M64. `reportData`: the nonce, 32 bytes.
+ * `debug`: as far as the leaf says it (Blackwell); matching golden values exclude debug firmware on the others.
+ * `chipId`: the identity that NVIDIA gave the device when it was made; it stays when firmware changes.
+ */
+export type NvidiaClaims = ClaimsOf<NvidiaFacts>
 
 const LIMITS = { certificates: 8, rims: 2, ocsp: 16, crls: 8, crlBytes: 256 * 1024 }
 

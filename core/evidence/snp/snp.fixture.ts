@@ -3,6 +3,7 @@
  * under them, with one change at a time. The same plan gives the same bytes. Nothing here chains to AMD.
  */
 import { p384 } from '@noble/curves/nist.js'
+import { toBase64 } from '../../bytes/base64.ts'
 import { der, derInteger, TAG } from '../../bytes/der.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { utf8 } from '../../bytes/text.ts'
@@ -12,10 +13,10 @@ import { portable } from '../../crypto/portable.ts'
 import type { Primitives, PublicKey } from '../../crypto/primitives.ts'
 import { parseCertificate } from '../../crypto/x509.ts'
 import { orRefuse } from '../../refusal.ts'
-import type { Claims } from '../claims.ts'
+import type { ClaimsOf } from '../claims.ts'
 import type { VerifyOptions } from '../index.ts'
 import { REPORT_BYTES, SIGNED_BYTES, type SnpProduct } from './report.ts'
-import { VEK_OID, verifySnp, type RootSet } from './verify.ts'
+import { VEK_OID, verifySnp, type RootSet, type SnpFacts } from './verify.ts'
 
 /** 2026-01-01. */
 export const NOW = 1_767_225_600
@@ -73,7 +74,8 @@ export interface SnpPlan {
 export interface SnpParts extends VerifyOptions { readonly report: Uint8Array; readonly certificates: readonly Uint8Array[]; readonly crls: readonly Uint8Array[]; readonly roots: readonly RootSet[] }
 export type Cache = NonNullable<VerifyOptions['cache']>
 /** The claims of these parts under these roots; leaves with a refusal. */
-export const judgeParts = (port: Primitives, parts: SnpParts): Claims => verifySnp(port, parts)
+export const judgeParts = (port: Primitives, parts: SnpParts): ClaimsOf<SnpFacts> =>
+  verifySnp(port, { kind: 'snp', report: toBase64(parts.report), certificates: parts.certificates.map(toBase64), crls: parts.crls.map(toBase64) }, parts, parts.roots)
 
 /** All that is judged, complete and honest but for what the plan changes. */
 export function snpInput(plan: SnpPlan = {}, change: Partial<SnpParts> = {}): SnpParts {

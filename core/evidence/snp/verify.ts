@@ -14,7 +14,7 @@ import { fromUtf8 } from '../../bytes/text.ts'
 import type { Primitives } from '../../crypto/primitives.ts'
 import { parseCertificate, parseCrl, validateChain, type Certificate, type Chain } from '../../crypto/x509.ts'
 import { orRefuse, refuse, type Result } from '../../refusal.ts'
-import type { Claims } from '../claims.ts'
+import type { ClaimsOf } from '../claims.ts'
 import { remember, type VerifyOptions } from '../options.ts'
 import { onlyFields, textOf, textsOf } from '../shape.ts'
 import { parseReport, productOf, tcbOf, type SnpProduct, type SnpReport } from './report.ts'
@@ -68,7 +68,7 @@ export function readSnp(json: JsonObject, kind: SnpEvidence['kind']): SnpEvidenc
 }
 
 /** The claims of a report in which everything holds. Leaves with `evidence.*`, `bytes.*` or `x509.*`. */
-export function verifySnp(p: Primitives, evidence: SnpEvidence, options: VerifyOptions, roots: readonly RootSet[]): Claims {
+export function verifySnp(p: Primitives, evidence: SnpEvidence, options: VerifyOptions, roots: readonly RootSet[]): ClaimsOf<SnpFacts> {
   const parts: Parts = {
     report: fromBase64(evidence.report, 'report'),
     certificates: evidence.certificates.map((one, i) => fromBase64(one, `certificates[${i}]`)),
@@ -180,7 +180,7 @@ function certificateTcb(leaf: Certificate, product: SnpProduct): SnpTcb {
   return product === 'Turin' ? { fmc: part('fmc'), ...base } : base
 }
 
-function claimsOf(p: Primitives, report: SnpReport, { roots, chain }: KnownChain, tcb: SnpFacts['tcb']): Claims {
+function claimsOf(p: Primitives, report: SnpReport, { roots, chain }: KnownChain, tcb: SnpFacts['tcb']): ClaimsOf<SnpFacts> {
   const bit = (n: bigint) => (report.policy & (1n << n)) !== 0n
   const word = (value: bigint | number) => `0x${value.toString(16)}`
   return {

@@ -14,11 +14,11 @@ import { keyToSpki, spkiToKey } from '../../crypto/keys.ts'
 import type { Primitives, PublicKey } from '../../crypto/primitives.ts'
 import { parseCertificate, parseCrl, validateChain, type Certificate, type Chain } from '../../crypto/x509.ts'
 import { orRefuse, refuse, type Result } from '../../refusal.ts'
+import type { ClaimsOf } from '../claims.ts'
 import { parseEventLog } from '../eventlog/log.ts'
 import { proveEvents, registerName, type BootFacts, type ProvenLog } from '../eventlog/replay.ts'
 import { remember, type VerifyOptions } from '../options.ts'
 import { objectOf, onlyFields, textOf, textsOf } from '../shape.ts'
-import type { TpmMachineClaims } from './claims.ts'
 import { gcpInstance, type GcpInstance } from './gcp.ts'
 import { readPcrs, verifyQuote, type ProvenQuote } from './quote.ts'
 import { tpmRoots, type TpmRoot } from './roots.ts'
@@ -73,7 +73,7 @@ export interface TpmFacts {
   readonly uncovered?: readonly string[]
 }
 
-export type TpmClaims = TpmMachineClaims<TpmFacts>
+export type TpmClaims = ClaimsOf<TpmFacts>
 
 const LIMITS = { certificates: 8, crls: 8 }
 
