@@ -7,7 +7,9 @@ import { providerSeesNothing } from './provider-sees-nothing.ts'
 const skip = process.getuid?.() === 0 ? false : 'only root sees what a provider sees'
 
 test('a provider with root sees nothing of the room', { skip }, async () => {
-  const outcome = await providerSeesNothing()
+  let outcome = await providerSeesNothing()
+  // On a busy machine the guest may live and end between two looks: that proves nothing, so look again.
+  for (let again = 0; again < 3 && outcome.result === 'inconclusive'; again++) outcome = await providerSeesNothing()
   assert.equal(outcome.result, 'intact', JSON.stringify(outcome, null, 1))
 })
 

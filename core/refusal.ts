@@ -22,7 +22,7 @@ export const REFUSAL_CODES = [
   // evidence
   'evidence.missing', 'evidence.kind', 'evidence.parse', 'evidence.version', 'evidence.product', 'evidence.chain', 'evidence.signature', 'evidence.signer',
   'evidence.tcb-mismatch', 'evidence.chip-id', 'evidence.reserved-bits', 'evidence.report-data', 'evidence.simulated', 'evidence.token', 'evidence.unsupported',
-  'evidence.event-log', 'evidence.binding', 'evidence.collateral', 'evidence.reference',
+  'evidence.event-log', 'evidence.binding', 'evidence.collateral', 'evidence.reference', 'evidence.tcb-unknown',
   // appraisal
   'appraisal.debug', 'appraisal.migration', 'appraisal.vmpl', 'appraisal.tcb', 'appraisal.distrusted',
   'appraisal.measurement', 'appraisal.host-data', 'appraisal.chip', 'appraisal.expired',

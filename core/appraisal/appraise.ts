@@ -87,7 +87,8 @@ export function appraise(p: Primitives, claims: Claims, policy: AppraisalPolicy,
 
 /** How far below the reviewed minimum a machine's patch levels are, per component, or undefined when they are not. */
 export function shortfall(claims: Claims): string | undefined {
-  const facts = snpFacts(claims)
+  const facts = patchLevels(claims)
+  if (facts?.kind === 'dcap') return facts.status === 'UpToDate' ? undefined : [`Intel calls it ${facts.status}`, ...facts.shortfall, ...facts.advisories].join('; ')
   if (facts === undefined) return `evidence of kind ${claims.facts.kind} states no patch levels`
   const minimum = minimumOf(claims.facts.kind === 'azure' ? claims.facts.hardware.product : claims.product)
   if (minimum === undefined) return `no reviewed minimum for ${claims.product}`
@@ -104,7 +105,7 @@ export function shortfall(claims: Claims): string | undefined {
 const TCB_MINIMUM: Record<SnpProduct, SnpTcb> = {
   Milan: { bl: 4, tee: 0, snp: 0x18, ucode: 0xdb }, Genoa: { bl: 0x0a, tee: 0, snp: 0x17, ucode: 0x54 }, Turin: { fmc: 1, bl: 1, tee: 1, snp: 4, ucode: 0x51 },
 }
-const snpFacts = ({ facts }: Claims) => (facts.kind === 'snp' ? facts : facts.kind === 'azure' ? facts.hardware.facts : undefined)
+const patchLevels = ({ facts }: Claims) => (facts.kind === 'snp' ? facts : facts.kind === 'azure' ? facts.hardware.facts : undefined)
 const minimumOf = (product: string): SnpTcb | undefined => Object.entries(TCB_MINIMUM).find(([name]) => name === product)?.[1]
 const COMPONENTS = ['fmc', 'bl', 'tee', 'snp', 'ucode'] as const
 const EAR_SECONDS = 300

@@ -6,16 +6,17 @@
 import type { Tee } from '../charter/types.ts'
 import type { AzureEvidence, AzureFacts } from './azure/verify.ts'
 import type { CcaEvidence, CcaFacts } from './cca/verify.ts'
+import type { DcapEvidence, DcapFacts } from './dcap/verify.ts'
 import type { NitroEvidence, NitroFacts } from './nitro/verify.ts'
 import type { NvidiaEvidence, NvidiaFacts } from './nvidia/verify.ts'
 import type { SnpEvidence, SnpFacts } from './snp/verify.ts'
 import type { TpmEvidence, TpmFacts } from './tpm/verify.ts'
 
 /** Evidence as it travels: JSON, binary parts in standard base64; each kind's room says what its parts are. */
-export type Evidence = SnpEvidence | NitroEvidence | TpmEvidence | AzureEvidence | NvidiaEvidence | CcaEvidence
+export type Evidence = SnpEvidence | DcapEvidence | NitroEvidence | TpmEvidence | AzureEvidence | NvidiaEvidence | CcaEvidence
 
 /** What only one kind of machine has. */
-export type Facts = SnpFacts | NitroFacts | TpmFacts | AzureFacts | NvidiaFacts | CcaFacts
+export type Facts = SnpFacts | DcapFacts | NitroFacts | TpmFacts | AzureFacts | NvidiaFacts | CcaFacts
 
 /** One event of a log whose replay gives a signed register; its type is the log's word, its detail is proven by the digest. */
 export interface ReplayedEvent { readonly register: string; readonly type: string; readonly digest: string; readonly detail?: string }

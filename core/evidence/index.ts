@@ -16,6 +16,7 @@ import { attempt, refuse, type Result } from '../refusal.ts'
 import { readAzure, verifyAzure, type HardwareJudges } from './azure/verify.ts'
 import { readCca, verifyCca } from './cca/verify.ts'
 import type { Claims, Evidence } from './claims.ts'
+import { readDcap, verifyDcap } from './dcap/verify.ts'
 import { readNitro, verifyNitro } from './nitro/verify.ts'
 import { readNvidia, verifyNvidia } from './nvidia/verify.ts'
 import type { VerifyOptions } from './options.ts'
@@ -26,7 +27,7 @@ import { readTpm, verifyTpm } from './tpm/verify.ts'
 
 export type { VerifiedCache, VerifyOptions } from './options.ts'
 
-const KINDS: readonly Evidence['kind'][] = ['snp', 'simulated', 'nitro', 'tpm', 'azure', 'nvidia', 'cca']
+const KINDS: readonly Evidence['kind'][] = ['snp', 'simulated', 'tdx', 'sgx', 'nitro', 'tpm', 'azure', 'nvidia', 'cca']
 
 /**
  * The claims that evidence establishes at a time, or why it establishes nothing.
@@ -49,6 +50,7 @@ export function parseEvidence(value: unknown): Result<Evidence> {
     const kind = json['kind']
     switch (kind) {
       case 'snp': case 'simulated': return readSnp(json, kind)
+      case 'tdx': case 'sgx': return readDcap(json, kind)
       case 'nitro': return readNitro(json)
       case 'tpm': return readTpm(json)
       case 'azure': return readAzure(json)
@@ -64,6 +66,7 @@ function judge(p: Primitives, evidence: Evidence, options: VerifyOptions): Claim
   switch (evidence.kind) {
     case 'snp': return verifySnp(p, evidence, options, amdRoots())
     case 'simulated': return verifySnp(p, evidence, options, simulatedRoots())
+    case 'tdx': case 'sgx': return verifyDcap(p, evidence, options)
     case 'nitro': return verifyNitro(p, evidence, options)
     case 'tpm': return verifyTpm(p, evidence, options)
     case 'azure': return verifyAzure(p, evidence, options, azureHardware(p))
@@ -74,7 +77,10 @@ function judge(p: Primitives, evidence: Evidence, options: VerifyOptions): Claim
 
 const azureHardware = (p: Primitives): HardwareJudges => ({
   snp: (report, { certificates = [], crls }, options) => verifySnp(p, { kind: 'snp', report: toBase64(report), certificates, ...(crls === undefined ? {} : { crls }) }, options, amdRoots()),
-  tdx: () => refuse('evidence.kind', 'tdQuote', 'an SNP report', 'a TD quote, which this version cannot judge'),
+  tdx: (quote, { collateral }, options) => {
+    if (collateral === undefined) return refuse('evidence.missing', 'collateral', 'Intel\'s collateral for the TD quote', 'none', 'fetch it from the provisioning certification service and add it to the evidence')
+    return verifyDcap(p, readDcap({ kind: 'tdx', quote: toBase64(quote), collateral }, 'tdx'), options)
+  },
 })
 
 /** The digest by which receipts name evidence: of its canonical JSON. */

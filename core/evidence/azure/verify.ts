@@ -12,6 +12,7 @@ import type { JsonObject } from '../../bytes/json.ts'
 import type { Primitives } from '../../crypto/primitives.ts'
 import { refuse } from '../../refusal.ts'
 import type { ClaimsOf } from '../claims.ts'
+import type { DcapFacts } from '../dcap/verify.ts'
 import { parseEventLog } from '../eventlog/log.ts'
 import { proveEvents, registerName, type BootFacts, type ProvenLog } from '../eventlog/replay.ts'
 import type { VerifyOptions } from '../options.ts'
@@ -74,7 +75,7 @@ export interface HardwareClaims {
   readonly endorsements: readonly string[]
   readonly revocation?: boolean
   /** What only this kind of hardware has: its patch levels are judged like those of a machine that stands alone. */
-  readonly facts?: SnpFacts
+  readonly facts?: SnpFacts | DcapFacts
 }
 
 /** What judges the hardware: the rooms of SNP and DCAP with the vendors' roots, in tests with others. They leave by `refuse`. */
