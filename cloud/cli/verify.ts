@@ -9,6 +9,7 @@ import { charterDigest } from '@cloister/core/charter/canonical'
 import { openableWithoutOwner } from '@cloister/core/charter/explain'
 import { parseCharterYaml } from '@cloister/core/charter/yaml'
 import { shortfall } from '@cloister/core/appraisal/appraise'
+import type { Claims } from '@cloister/core/evidence/claims'
 import { parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
 import { parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { parsePolicy, verifyCheckpoint } from '@cloister/core/log/policy'
@@ -59,7 +60,7 @@ function showVerdict(screen: Screen, verdict: Verdict, inWords: boolean): void {
 /** Who vouches for whom, in sentences. */
 function words(verdict: Verdict): string[] {
   const time = (seconds: number) => new Date(seconds * 1000).toISOString()
-  const machine = verdict.simulated ? 'A SIMULATED machine' : `An AMD ${verdict.claims.product} processor (chip ${verdict.claims.chipId.slice(0, 16)}…)`
+  const machine = verdict.simulated ? 'A SIMULATED machine' : `A machine of ${vendorOf(verdict.claims)} (${verdict.claims.product}, ${verdict.claims.chipId.slice(0, 16)}…)`
   return [
     `${machine} says: a guest with measurement ${verdict.claims.measurement.slice(0, 16)}… was launched as program "${verdict.program}".`,
     `The broker released keys to that guest, and to no other, at ${time(verdict.releasedAt)}, under epoch ${verdict.epoch} of the charter "${verdict.name}".`,
@@ -68,6 +69,10 @@ function words(verdict: Verdict): string[] {
   ]
 }
 
+/** Whose root the evidence of a kind of machine chains to, or who else vouches for it. */
+const VENDORS: Readonly<Record<Claims['facts']['kind'], string>> = { snp: 'AMD', dcap: 'Intel', nitro: 'AWS', tpm: 'the maker of its TPM, or whoever enrolled its key', azure: 'its processor\'s maker, through Azure\'s paravisor', nvidia: 'NVIDIA', cca: 'whoever named its platform key' }
+const vendorOf = (claims: Claims): string => VENDORS[claims.facts.kind]
+
 function evidence(screen: Screen, text: string, options: VerifyOptions): void {
   const value = orRefuse(parseEvidence(JSON.parse(text)))
   const at = options.at === undefined ? Date.now() : Date.parse(options.at)
@@ -75,7 +80,7 @@ function evidence(screen: Screen, text: string, options: VerifyOptions): void {
   const claims = orRefuse(verifyEvidence(p, value, { now: Math.floor(at / 1000) }))
   if (options.reportData !== undefined && claims.reportData !== options.reportData.toLowerCase()) refuse('evidence.report-data', 'claims.reportData', options.reportData, claims.reportData)
   if (claims.simulated) screen.warn('SIMULATED silicon: anybody can make this')
-  screen.ok(`signed by a ${claims.signer.toUpperCase()} of ${claims.product}, chained to ${claims.simulated ? 'the simulated root' : 'AMD'}`)
+  screen.ok(`signed by a ${claims.signer.toUpperCase()} of ${claims.product}, chained to ${claims.simulated ? 'the simulated root' : vendorOf(claims)}`)
   for (const [name, good, detail] of [['debug', !claims.debug, String(claims.debug)], ['migration', !claims.migration, String(claims.migration)], ['patch levels', shortfall(claims) === undefined, shortfall(claims) ?? 'at or above the reviewed minimum']] as const) {
     good ? screen.ok(`${name}: ${detail}`) : screen.warn(`${name}: ${detail}`)
   }
