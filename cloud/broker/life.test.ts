@@ -66,6 +66,16 @@ test('veto: a touched owner ends a proposal, and nobody can bring it back by say
   assert.equal(codeOf(await broker.act(wire({ act: approval }))), 'charter.stale-proposal')
 })
 
+test('veto: no owner can forbid another to narrow', async () => {
+  const world = newWorld({ edit: charter => { charter['programs'] = { match: { run: { sql: `sha256:${'1'.repeat(64)}` }, on: { tee: ['simulated', 'snp'] } } } } })
+  const broker = await ready(world)
+  const next = successor(world.charter, charter => { for (const program of Object.values(charter.programs)) program.on = { tee: ['simulated'] } })
+  orRefuse(await propose(world, broker, next, 'bravo'))
+  orRefuse(await say(world, broker, 'bravo', 'approve', next))
+  orRefuse(await say(world, broker, 'alpha', 'veto', next))
+  assert.equal(codeOf(await say(world, broker, 'bravo', 'enact', next)), 'ok')
+})
+
 test('narrowing acts alone and at once, makes other proposals stale, and gives the asset a new key version', async () => {
   const world = newWorld({ uses: 100 })
   const broker = await ready(world)
