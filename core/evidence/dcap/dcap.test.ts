@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fromBase64, toBase64 } from '../../bytes/base64.ts'
+import { children, der, derOid, derSequence, readDer, TAG } from '../../bytes/der.ts'
 import type { JsonObject } from '../../bytes/json.ts'
 import { authority } from '../../crypto/chain.fixture.ts'
 import { portable as p } from '../../crypto/portable.ts'
@@ -173,4 +174,31 @@ test('a flipped bit is refused anywhere in header, body, signature, key and repo
     changed[offset] = (changed[offset] ?? 0) ^ (1 << (offset % 8))
     assert.ok(!judge({ kind: 'tdx', quote: toBase64(changed), collateral }, { now: NOW, cache }).ok, `byte ${offset}`)
   }
+})
+
+test('lengths, types and limits of every part', () => {
+  const data = 48 + 584
+  const grown = (...lengths: number[]): Plan => ({ after: quote => {
+    const longer = new Uint8Array([...quote, 0])
+    for (const offset of lengths) new DataView(longer.buffer).setUint32(offset, new DataView(longer.buffer).getUint32(offset, true) + 1, true)
+    return longer
+  } })
+  refused(grown(data), 'bytes.trailing')
+  refused(grown(data, data + 4 + 128 + 2), 'bytes.trailing')
+  refused({ tee: 'sgx', after: grown(48 + 384).after ?? (quote => quote) }, 'bytes.trailing')
+  refused({ after: quote => { quote[data + 4 + 128] = 5; return quote } }, 'evidence.parse')
+  refused({ after: () => new Uint8Array(70_000).fill(4) }, 'bytes.too-large')
+  refused({ body: bytes => { bytes[0] = 3 } }, 'evidence.kind')
+  refused({ version: 5, body: bytes => { bytes[50] = 0x89 } }, 'evidence.parse')
+})
+
+test('what Intel\'s documents and certificates must carry', () => {
+  refused({ tcbInfo: json => { json['version'] = 4 } }, 'evidence.collateral')
+  refused({ tcbInfo: json => { json['tcbLevels'] = levels(json).map(level => ({ ...level, tcbDate: 'soon' })) } }, 'evidence.collateral')
+  refused({ qeIdentity: json => { json['issueDate'] = '2025-13-01T00:00:00Z' } }, 'evidence.collateral')
+  refused({ collateral: given => ({ ...given, tcb_info_issuer_chain: '' }) }, 'evidence.missing')
+  refused({ pck: { extensions: [] } }, 'evidence.parse')
+  const whole = pckExtension()
+  const fields = children(readDer(whole)).map(one => one.whole)
+  for (const changed of [derSequence(...fields.slice(1)), derSequence(...fields, fields[0] ?? whole), derSequence(...fields, derSequence(derOid('1.2.3'), der(TAG.null)))]) refused({ pckExtension: changed }, 'evidence.parse')
 })
