@@ -7,14 +7,14 @@
  * believed only as far as signatures, hashes and proofs carry; the verdict is built from verified parts only, and lists
  * what was not checked as loudly as what was.
  */
-import { shortfall } from './appraisal/appraise.ts'
+import { shortfall } from './appraisal/tcb.ts'
 import { fromBase64 } from './bytes/base64.ts'
 import { isObject, parseJson, shown, type Json, type JsonObject } from './bytes/json.ts'
 import { toHex } from './bytes/hex.ts'
 import { utf8 } from './bytes/text.ts'
 import { jcs } from './bytes/jcs.ts'
 import { actsSatisfy, founded, parseAct } from './charter/acts.ts'
-import { charterDigest, hashOf, programIdentity } from './charter/canonical.ts'
+import { charterDigest, hashOf, launchedAs, programIdentity } from './charter/canonical.ts'
 import { charterOf, own } from './charter/parse.ts'
 import { review } from './charter/review.ts'
 import type { Charter, Hash } from './charter/types.ts'
@@ -187,7 +187,8 @@ function checkProgram(p: Primitives, bundle: ReceiptBundle, charter: Charter, li
   same('receipt.charter', 'binding.charter', binding.charter, released.predicate['charter'])
   const name = textAt(object(released.predicate, 'program'), 'name')
   const program = own(charter.programs, name) ?? refuse('program.unknown', 'released.program', Object.keys(charter.programs).join(', '), name)
-  same('program.mismatch', 'claims.hostData', programIdentity(p, lineage, name, program).slice('sha256:'.length), claims.hostData)
+  const identity = programIdentity(p, lineage, name, program)
+  if (!launchedAs(claims.hostData, identity)) refuse('program.mismatch', 'claims.hostData', identity.slice('sha256:'.length), claims.hostData)
   if (!program.on.tee.some(tee => tee === claims.tee)) refuse('place.tee', `programs.${name}.on.tee`, program.on.tee.join(', '), claims.tee)
   checkGuarded(claims, 'claims')
   return claims

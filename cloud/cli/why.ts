@@ -4,7 +4,7 @@
  */
 import { charterDigest, programIdentity } from '@cloister/core/charter/canonical'
 import { decide } from '@cloister/core/charter/decide'
-import { shortfall } from '@cloister/core/appraisal/appraise'
+import { shortfall } from '@cloister/core/appraisal/tcb'
 import type { Claims } from '@cloister/core/evidence/claims'
 import { verifyEvidence } from '@cloister/core/evidence/index'
 import { fromHex } from '@cloister/core/bytes/hex'

@@ -4,7 +4,11 @@ import { test } from 'node:test'
 import { jcs } from '../bytes/jcs.ts'
 import { utf8 } from '../bytes/text.ts'
 import { hashOf } from '../charter/canonical.ts'
+import { portable } from '../crypto/portable.ts'
 import type { Claims } from '../evidence/claims.ts'
+import { evidenceOf, NOW as QUOTED, root } from '../evidence/dcap/dcap.fixture.ts'
+import type { DcapStatus } from '../evidence/dcap/status.ts'
+import { verifyDcap } from '../evidence/dcap/verify.ts'
 import { arkList, DAY, judgeParts, NOW, quick as p, snpInput, TCB, testRoots, type SnpPlan } from '../evidence/snp/snp.fixture.ts'
 import type { RefusalCode } from '../refusal.ts'
 import { appraise, shortfall, type Appraisal, type AppraisalPolicy } from './appraise.ts'
@@ -14,6 +18,12 @@ const claims = claimsOf()
 const policy: AppraisalPolicy = {
   tee: ['snp'], tcb: 'current', measurements: [{ tee: 'snp', hex: claims.measurement, name: 'guest' }], reportData: claims.reportData, hostData: claims.hostData, distrust: {},
 }
+/** A trust domain, judged once, as if its documents were valid for the same time as the report above. */
+const domain = { ...verifyDcap(portable, evidenceOf(), { now: QUOTED }, root), validity: claims.validity }
+const TDX = {
+  tee: ['tdx'], reportData: domain.reportData, hostData: domain.hostData,
+  measurements: [{ tee: 'tdx', hex: domain.measurement, name: 'image', registers: { RTMR1: domain.registers['RTMR1'] ?? '' } }],
+} as const satisfies Partial<AppraisalPolicy>
 const judge = (change: Partial<AppraisalPolicy> = {}, made: Claims = claims, now = NOW) => appraise(p, made, { ...policy, ...change }, now)
 function accepted(change: Partial<AppraisalPolicy> = {}, made: Claims = claims, now = NOW): Appraisal {
   const result = judge(change, made, now)
@@ -36,7 +46,7 @@ test('claims that satisfy a policy: every check is listed, held or not made', ()
   assert.equal(appraisal.tcb, 'current')
   assert.deepEqual(appraisal.claims, claims)
   const held = ['validity', 'report-data', 'debug', 'migration', 'vmpl', 'distrust', 'measurement', 'tcb']
-  const notMade = ['chip', 'revocation', 'place']
+  const notMade = ['age', 'chip', 'owner', 'registers', 'revocation', 'place']
   assert.deepEqual(appraisal.checks.filter(one => one.result === 'held').map(one => one.id).sort(), [...held].sort())
   assert.deepEqual(appraisal.checks.filter(one => one.result === 'not made').map(one => one.id).sort(), [...notMade].sort())
   assert.equal(check(appraisal, 'debug')?.detail, 'off')
@@ -62,8 +72,8 @@ test('only kinds of machine that the policy names', () => {
   const simulated = judgeParts(p, snpInput({}, { roots: [{ ...testRoots('Genoa'), simulated: true }] }))
   assert.match(refused('place.tee', 'claims.tee', {}, simulated).fix ?? '', /simulated/)
   const appraisal = accepted({ tee: ['simulated'], measurements: [{ tee: 'simulated', hex: claims.measurement, name: 'guest' }] }, simulated)
-  assert.equal(vector(appraisal)?.hardware, 32)
-  assert.equal(appraisal.ear.submods['cpu0']?.['ear.status'], 'warning')
+  assert.equal(vector(appraisal)?.hardware, 97)
+  assert.equal(appraisal.ear.submods['cpu0']?.['ear.status'], 'contraindicated')
 })
 
 test('within the time of every certificate, both ends included', () => {
@@ -87,7 +97,7 @@ test('debug and migration are refused unless the policy says so aloud, and then 
   refused('appraisal.migration', 'claims.migration', { allowDebug: true }, migration)
   const debugged = accepted({ allowDebug: true }, debug)
   assert.deepEqual(check(debugged, 'debug'), { id: 'debug', result: 'not made', detail: 'ALLOWED by policy' })
-  assert.deepEqual([vector(debugged)?.configuration, vector(debugged)?.['runtime-opaque']], [32, 32])
+  assert.deepEqual([vector(debugged)?.configuration, vector(debugged)?.['runtime-opaque'], debugged.ear.submods['cpu0']?.['ear.status']], [32, 32, 'warning'])
   const migrated = accepted({ allowMigration: true }, migration)
   assert.deepEqual(check(migrated, 'migration'), { id: 'migration', result: 'not made', detail: 'ALLOWED by policy' })
   assert.deepEqual([vector(migrated)?.configuration, vector(migrated)?.['runtime-opaque']], [32, 2])
@@ -150,4 +160,83 @@ test('whether the vendor\'s list was examined is said', () => {
   const examined = accepted({}, judgeParts(p, snpInput({}, { crls: [arkList()] })))
   assert.deepEqual(check(examined, 'revocation'), { id: 'revocation', result: 'held', detail: 'vendor list examined' })
   assert.equal(check(accepted(), 'revocation')?.detail, 'no revocation list travelled with the evidence')
+})
+
+test('a status below up to date is accepted only where the policy names it; a revoked platform only by its name', () => {
+  const old = claimsOf({ tcb: TCB.Genoa.map(level => Math.max(0, level - 1)) })
+  refused('appraisal.tcb', 'claims.tcb', { statuses: ['SWHardeningNeeded'] }, old)
+  assert.equal(accepted({ statuses: ['OutOfDate'] }, old).tcb, 'outdated')
+  const intel = (status: DcapStatus) => ({ ...domain, facts: { ...domain.facts, status } })
+  for (const status of ['SWHardeningNeeded', 'OutOfDate', 'TDRelaunchAdvised'] as const) {
+    refused('appraisal.tcb', 'claims.tcb', TDX, intel(status))
+    assert.equal(accepted({ ...TDX, statuses: [status] }, intel(status)).tcb, 'outdated')
+    assert.equal(accepted({ ...TDX, tcb: 'any' }, intel(status)).ear.submods['cpu0']?.['ear.status'], 'warning')
+  }
+  assert.match(refused('appraisal.tcb', 'claims.tcb', { ...TDX, tcb: 'any' }, intel('Revoked')).fix ?? '', /another machine/)
+  accepted({ ...TDX, statuses: ['Revoked'] }, intel('Revoked'))
+})
+
+test('kinds that state no patch levels are never current', () => {
+  const nitro: Claims = { ...claims, tee: 'nitro', facts: { kind: 'nitro', moduleId: 'i-1', digest: 'SHA384', timestampMs: 0, publicKey: '', userData: '', nonce: '', debug: false } }
+  const change = { tee: ['nitro'], measurements: [{ tee: 'nitro', hex: claims.measurement, name: 'enclave' }] } as const
+  assert.match(refused('appraisal.tcb', 'claims.tcb', change, nitro).got, /states no patch levels/)
+  assert.equal(accepted({ ...change, tcb: 'any' }, nitro).tcb, 'outdated')
+})
+
+test('single claims can be demanded, by value or from below, and distrusted; what is absent satisfies nothing', () => {
+  accepted({ demand: { product: ['Milan', 'Genoa'], 'facts.vmpl': [0], signer: ['vcek'] }, atLeast: { 'facts.tcb.reported.snp': TCB.Genoa[6] ?? 0 } })
+  assert.equal(refused('appraisal.claim', 'claims.product', { demand: { product: ['Turin'] } }).got, 'Genoa')
+  for (const path of ['facts.tdx.moduleVersion', 'facts', 'constructor', 'facts.__proto__', '', 'product.length']) {
+    assert.equal(refused('appraisal.claim', `claims.${path}`, { demand: { [path]: ['1.5'] } }).got, 'no such claim')
+    assert.equal(refused('appraisal.claim', `claims.${path}`, { atLeast: { [path]: 0 } }).got, 'no such claim')
+  }
+  refused('appraisal.claim', 'claims.facts.vmpl', { demand: { 'facts.vmpl': ['0'] } })
+  refused('appraisal.claim', 'claims.facts.vmpl', { atLeast: { 'facts.vmpl': 1 } })
+  refused('appraisal.claim', 'claims.product', { atLeast: { product: 1 } })
+  refused('appraisal.distrusted', 'claims.facts.vmpl', { distrust: { claims: { 'facts.vmpl': [0] } } })
+  accepted({ distrust: { claims: { 'facts.vmpl': [1], 'facts.nothing': [0] } } })
+})
+
+test('advisories: those that the policy names may stand, a distrusted one may not, and none is nothing to object to', () => {
+  const advised = (advisories: readonly string[]): Claims => ({ ...domain, facts: { ...domain.facts, advisories } })
+  const allow = { demand: { 'facts.advisories': ['INTEL-SA-00001', 'INTEL-SA-00002'] } }
+  accepted({ ...TDX, ...allow }, advised([]))
+  accepted({ ...TDX, ...allow }, advised(['INTEL-SA-00002']))
+  assert.equal(refused('appraisal.claim', 'claims.facts.advisories', { ...TDX, ...allow }, advised(['INTEL-SA-00001', 'INTEL-SA-00003'])).got, 'INTEL-SA-00003')
+  refused('appraisal.distrusted', 'claims.facts.advisories', { ...TDX, distrust: { claims: { 'facts.advisories': ['INTEL-SA-00003'] } } }, advised(['INTEL-SA-00001', 'INTEL-SA-00003']))
+  refused('appraisal.claim', 'claims.facts.evaluation.tcb', { ...TDX, atLeast: { 'facts.evaluation.tcb': domain.facts.evaluation.tcb + 1 } }, domain)
+  accepted({ ...TDX, atLeast: { 'facts.evaluation.tcb': domain.facts.evaluation.tcb, 'facts.oldestDate': domain.facts.oldestDate } }, domain)
+  refused('appraisal.claim', 'claims.facts.oldestDate', { ...TDX, atLeast: { 'facts.oldestDate': '2099-01-01T00:00:00Z' } }, domain)
+})
+
+test('what the firmware boots must be named too, register by register', () => {
+  const [reference] = TDX.measurements
+  const other = { ...reference, name: 'other', registers: { RTMR1: '00'.repeat(48) } }
+  assert.equal(accepted({ ...TDX, measurements: [other, reference] }, domain).reference, 'image')
+  refused('appraisal.register', 'claims.registers.RTMR1', { ...TDX, measurements: [other] }, domain)
+  refused('appraisal.register', 'claims.registers.PCR4', { ...TDX, measurements: [{ ...reference, registers: { PCR4: '00' } }] }, domain)
+  const firmware = { tee: reference.tee, hex: reference.hex, name: 'firmware' }
+  refused('appraisal.register', 'measurements.registers', { ...TDX, measurements: [firmware] }, domain)
+  const loud = accepted({ ...TDX, measurements: [firmware], allowFirmwareOnly: true }, domain)
+  assert.deepEqual([check(loud, 'registers')?.detail, vector(loud)?.executables, loud.ear.submods['cpu0']?.['ear.status']], ['ALLOWED by policy: whatever the firmware booted', 33, 'warning'])
+})
+
+test('a platform owner answers for chips until a time', () => {
+  const acme = { name: 'acme', chips: ['00', claims.chipId], until: NOW + 1 }
+  const owned = accepted({ owners: [{ name: 'else', chips: [] }, acme] })
+  assert.deepEqual([check(owned, 'owner')?.detail, check(owned, 'chip')?.result, vector(owned)?.['instance-identity']], ['acme', 'held', 2])
+  refused('appraisal.chip', 'claims.chipId', { owners: [acme] }, claims, NOW + 1)
+  refused('appraisal.chip', 'claims.chipId', { owners: [{ name: 'else', chips: ['00'] }] })
+  refused('appraisal.chip', 'claims.chipId', { owners: [] })
+})
+
+test('age and revocation, where the policy asks for them', () => {
+  refused('appraisal.expired', 'claims.issuedAt', { maxAge: 60 })
+  const signed = { ...claims, issuedAt: NOW - 60 }
+  accepted({ maxAge: 60 }, signed)
+  refused('appraisal.expired', 'claims.issuedAt', { maxAge: 59 }, signed)
+  refused('appraisal.expired', 'claims.issuedAt', { maxAge: 60 }, { ...claims, issuedAt: NOW + 61 })
+  accepted({ maxAge: 60 }, { ...claims, issuedAt: NOW + 60 })
+  refused('appraisal.revocation', 'claims.revocation', { requireRevocation: true })
+  accepted({ requireRevocation: true }, judgeParts(p, snpInput({}, { crls: [arkList()] })))
 })

@@ -5,39 +5,15 @@
  * Trusts: claims (built only from verified bytes), and the policy handed in, which comes from a charter and from the
  * broker's reference values. There is no default that lets something pass: what the policy does not name is refused.
  */
-import { jcs } from '../bytes/jcs.ts'
-import { utf8 } from '../bytes/text.ts'
-import { hashOf } from '../charter/canonical.ts'
-import type { Tee } from '../charter/types.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import type { Claims } from '../evidence/claims.ts'
-import type { SnpProduct } from '../evidence/snp/report.ts'
-import type { SnpTcb } from '../evidence/snp/verify.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
+import { earOf, type Ear } from './ear.ts'
+import { valuesAt, type AppraisalPolicy, type ReferenceValue, type Value } from './policy.ts'
+import { shortfall, tcbStatus } from './tcb.ts'
 
-/** A launch measurement that is known to be something: a guest runtime, an image. */
-export interface ReferenceValue { readonly tee: Tee; readonly hex: string; readonly name: string }
-
-/** What is known to be broken. Receipts of the past keep their evidence; new releases stop. */
-export interface Distrust { readonly products?: readonly string[]; readonly chips?: readonly string[]; readonly endorsements?: readonly string[] }
-
-export interface AppraisalPolicy {
-  /** Kinds of machine that may appear, as the charter's program lists them. */
-  readonly tee: readonly Tee[]
-  /** `current` refuses machines below the reviewed patch levels. */
-  readonly tcb: 'current' | 'any'
-  readonly measurements: readonly ReferenceValue[]
-  /** Hex, 64 bytes: what the evidence must be bound to. There is no way to leave it out. */
-  readonly reportData: string
-  /** Hex, 32 bytes; absent only where host data is judged by `decide`. */
-  readonly hostData?: string
-  readonly distrust: Distrust
-  readonly chips?: readonly string[]
-  readonly vmplMax?: number
-  /** Loud names for lowering the guard; each is written into the result. */
-  readonly allowDebug?: true
-  readonly allowMigration?: true
-}
+export type { AppraisalPolicy, Distrust, PlatformOwner, ReferenceValue } from './policy.ts'
+export { shortfall } from './tcb.ts'
 
 export interface Check { readonly id: string; readonly result: 'held' | 'not made'; readonly detail: string }
 export interface Appraisal {
@@ -48,126 +24,135 @@ export interface Appraisal {
   readonly ear: Ear
 }
 
-/** EAT Attestation Result: names as the draft writes them. */
-export interface Ear {
-  readonly eat_profile: 'tag:ietf.org,2026:rats/ear#04'
-  readonly iat: number
-  readonly exp: number
-  readonly 'ear.verifier-id': { readonly developer: string; readonly build: string }
-  readonly submods: Record<string, {
-    readonly 'ear.status': 'affirming' | 'warning'
-    readonly 'ear.trustworthiness-vector': { readonly 'instance-identity': number; readonly configuration: number; readonly executables: number; readonly hardware: number; readonly 'runtime-opaque': number }
-    readonly 'ear.appraisal-policy-id': string
-    readonly 'ear.trustee.annotated-evidence': { readonly tee: Claims['tee']; readonly simulated: boolean; readonly measurement: string; readonly host_data: string; readonly product: string }
-  }>
-}
-
 /** Claims that satisfy the policy at `now`, or the refusal that names check, expectation and claim. */
 export function appraise(p: Primitives, claims: Claims, policy: AppraisalPolicy, now: number): Result<Appraisal> {
   return attempt(() => {
     const checks: Check[] = []
-    const held = (id: string, detail: string) => checks.push({ id, result: 'held', detail })
     if (!policy.tee.some(tee => tee === claims.tee)) refuse('place.tee', 'claims.tee', policy.tee.join(', '), claims.tee, claims.simulated ? 'simulated silicon counts only where the charter names it' : undefined)
-    checkTime(claims, now)
-    held('validity', `certificates valid until ${claims.validity.notAfter}`)
-    checkBinding(claims, policy)
-    held('report-data', 'bound to this session')
+    checkTime(claims, policy, now, checks)
+    checkBinding(claims, policy, checks)
     checkLaunch(claims, policy, checks)
-    checkDistrust(claims, policy.distrust)
-    held('distrust', 'not on the distrust list')
-    checkChip(claims, policy, checks)
-    const reference = checkMeasurement(claims, policy)
-    held('measurement', reference)
+    checkDistrust(claims, policy, checks)
+    checkDemands(claims, policy, checks)
+    checkChip(claims, policy, now, checks)
+    const reference = checkMeasurement(claims, policy, checks)
     const tcb = checkTcb(claims, policy, checks)
-    checks.push({ id: 'revocation', result: claims.revocation ? 'held' : 'not made', detail: claims.revocation ? 'vendor list examined' : 'no revocation list travelled with the evidence' })
-    checks.push({ id: 'place', result: 'not made', detail: 'no endorsement of place' })
-    return { claims, reference, tcb, checks, ear: earOf(p, claims, tcb, policy, now) }
+    checkRevocation(claims, policy, checks)
+    note(checks, 'place', undefined, 'no endorsement of place')
+    return { claims, reference: reference.name, tcb, checks, ear: earOf(p, claims, { tcb, recognized: reference.recognized }, policy, now) }
   })
 }
 
-/** How far below the reviewed minimum a machine's patch levels are, per component, or undefined when they are not. */
-export function shortfall(claims: Claims): string | undefined {
-  const facts = patchLevels(claims)
-  if (facts?.kind === 'dcap') return facts.status === 'UpToDate' ? undefined : [`Intel calls it ${facts.status}`, ...facts.shortfall, ...facts.advisories].join('; ')
-  if (facts === undefined) return `evidence of kind ${claims.facts.kind} states no patch levels`
-  const minimum = minimumOf(claims.facts.kind === 'azure' ? claims.facts.hardware.product : claims.product)
-  if (minimum === undefined) return `no reviewed minimum for ${claims.product}`
-  const lacking = (['reported', 'committed', 'launch'] as const).flatMap(which => COMPONENTS
-    .filter(part => (facts.tcb[which][part] ?? 0) < (minimum[part] ?? 0))
-    .map(part => `${which} ${part} is ${facts.tcb[which][part] ?? 0}, needs ${minimum[part]}`))
-  return lacking.length === 0 ? undefined : lacking.join('; ')
+/** Writes a check down: held with its detail, or not made with the reason. */
+function note(checks: Check[], id: string, held: string | undefined, notMade: string): void {
+  checks.push(held === undefined ? { id, result: 'not made', detail: notMade } : { id, result: 'held', detail: held })
 }
 
-/**
- * The least patch levels that count as current, reviewed 2026-11: AMD publishes no signed list. Milan and Genoa: SNP
- * levels of AMD-SB-3019; Turin: the first levels seen with its report version 5.
- */
-const TCB_MINIMUM: Record<SnpProduct, SnpTcb> = {
-  Milan: { bl: 4, tee: 0, snp: 0x18, ucode: 0xdb }, Genoa: { bl: 0x0a, tee: 0, snp: 0x17, ucode: 0x54 }, Turin: { fmc: 1, bl: 1, tee: 1, snp: 4, ucode: 0x51 },
+function checkTime(claims: Claims, { maxAge }: AppraisalPolicy, now: number, checks: Check[]): void {
+  const { notBefore, notAfter } = claims.validity
+  if (now < notBefore || now > notAfter) refuse('appraisal.expired', 'claims.validity', `a time from ${notBefore} to ${notAfter}`, String(now))
+  note(checks, 'validity', `certificates valid until ${notAfter}`, '')
+  if (maxAge === undefined) return note(checks, 'age', undefined, 'the policy names no age: freshness rests on the report data')
+  const age = claims.issuedAt === undefined ? undefined : now - claims.issuedAt
+  if (age === undefined || age > maxAge || age < -SKEW) refuse('appraisal.expired', 'claims.issuedAt', `signed at most ${maxAge} s ago`, age === undefined ? 'no signed time' : `${age} s ago`, 'attest again')
+  note(checks, 'age', `at most ${maxAge} s`, '')
 }
-const patchLevels = ({ facts }: Claims) => (facts.kind === 'snp' ? facts : facts.kind === 'azure' ? facts.hardware.facts : undefined)
-const minimumOf = (product: string): SnpTcb | undefined => Object.entries(TCB_MINIMUM).find(([name]) => name === product)?.[1]
-const COMPONENTS = ['fmc', 'bl', 'tee', 'snp', 'ucode'] as const
-const EAR_SECONDS = 300
+const SKEW = 60
 
-function checkTime(claims: Claims, now: number): void {
-  if (now < claims.validity.notBefore || now > claims.validity.notAfter) refuse('appraisal.expired', 'claims.validity', `a time from ${claims.validity.notBefore} to ${claims.validity.notAfter}`, String(now))
-}
-
-function checkBinding(claims: Claims, policy: AppraisalPolicy): void {
+function checkBinding(claims: Claims, policy: AppraisalPolicy, checks: Check[]): void {
   if (claims.reportData !== policy.reportData) refuse('evidence.report-data', 'claims.reportData', policy.reportData, claims.reportData, 'evidence speaks for one session only: attest again')
   if (policy.hostData !== undefined && claims.hostData !== policy.hostData) refuse('appraisal.host-data', 'claims.hostData', policy.hostData, claims.hostData)
+  note(checks, 'report-data', 'bound to this session', '')
 }
 
 function checkLaunch(claims: Claims, policy: AppraisalPolicy, checks: Check[]): void {
   if (claims.debug && policy.allowDebug !== true) refuse('appraisal.debug', 'claims.debug', 'false', 'true', 'launch without the debug bit: a debugged guest has no secrets')
   if (claims.migration && policy.allowMigration !== true) refuse('appraisal.migration', 'claims.migration', 'false', 'true', 'launch without a migration agent')
-  checks.push({ id: 'debug', result: claims.debug ? 'not made' : 'held', detail: claims.debug ? 'ALLOWED by policy' : 'off' })
-  checks.push({ id: 'migration', result: claims.migration ? 'not made' : 'held', detail: claims.migration ? 'ALLOWED by policy' : 'off' })
+  note(checks, 'debug', claims.debug ? undefined : 'off', 'ALLOWED by policy')
+  note(checks, 'migration', claims.migration ? undefined : 'off', 'ALLOWED by policy')
   const vmplMax = policy.vmplMax ?? 0
   const vmpl = claims.facts.kind === 'snp' ? claims.facts.vmpl : 0
   if (vmpl > vmplMax) refuse('appraisal.vmpl', 'claims.vmpl', `at most ${vmplMax}`, String(vmpl))
-  checks.push({ id: 'vmpl', result: 'held', detail: String(vmpl) })
+  note(checks, 'vmpl', String(vmpl), '')
 }
 
-function checkDistrust(claims: Claims, distrust: Distrust): void {
+function checkDistrust(claims: Claims, { distrust }: AppraisalPolicy, checks: Check[]): void {
   // A simulated machine only borrows a product's report layout: product lines are distrusted for real silicon.
   if (!claims.simulated && distrust.products?.includes(claims.product) === true) refuse('appraisal.distrusted', 'claims.product', `not ${distrust.products.join(', ')}`, claims.product, 'run on another product line')
   if (distrust.chips?.includes(claims.chipId) === true) refuse('appraisal.distrusted', 'claims.chipId', 'a chip that is not distrusted', claims.chipId)
   const bad = claims.endorsements.find(one => distrust.endorsements?.includes(one) === true)
   if (bad !== undefined) refuse('appraisal.distrusted', 'claims.endorsements', 'certificates that are not distrusted', bad)
+  for (const [path, refused] of Object.entries(distrust.claims ?? {})) {
+    const found = valuesAt(claims, path).find(value => refused.includes(value))
+    if (found !== undefined) refuse('appraisal.distrusted', `claims.${path}`, `none of ${refused.join(', ')}`, String(found))
+  }
+  note(checks, 'distrust', 'not on the distrust list', '')
 }
 
-function checkChip(claims: Claims, policy: AppraisalPolicy, checks: Check[]): void {
-  if (policy.chips !== undefined && !policy.chips.includes(claims.chipId)) refuse('appraisal.chip', 'claims.chipId', policy.chips.join(', '), claims.chipId)
-  checks.push({ id: 'chip', result: policy.chips === undefined ? 'not made' : 'held', detail: policy.chips === undefined ? 'any chip of the vendor' : claims.chipId })
+/** What the policy demands of single claims: one of these values, or at least this one. A claim that is not there satisfies nothing. */
+function checkDemands(claims: Claims, { demand = {}, atLeast = {} }: AppraisalPolicy, checks: Check[]): void {
+  for (const [path, allowed] of Object.entries(demand)) {
+    const values = demanded(claims, path, allowed.join(', '))
+    const other = values.find(value => !allowed.includes(value))
+    if (other !== undefined) refuse('appraisal.claim', `claims.${path}`, `one of ${allowed.join(', ')}`, String(other))
+    note(checks, path, values.join(', '), '')
+  }
+  for (const [path, least] of Object.entries(atLeast)) {
+    const low = demanded(claims, path, `at least ${least}`).find(value => typeof value !== typeof least || value < least)
+    if (low !== undefined) refuse('appraisal.claim', `claims.${path}`, `at least ${least}`, String(low))
+    note(checks, path, `at least ${least}`, '')
+  }
 }
 
-function checkMeasurement(claims: Claims, policy: AppraisalPolicy): string {
+/** A list that is there and empty (no advisories) has nothing to object to; a claim that is absent does not satisfy. */
+function demanded(claims: Claims, path: string, expected: string): readonly Value[] {
+  return valuesAt(claims, path, () => refuse('appraisal.claim', `claims.${path}`, expected, 'no such claim'))
+}
+
+/** Evidence relayed from elsewhere is from another chip: a list of chips, or of an owner's chips, refuses it (attacks.md rows 62, 126). */
+function checkChip(claims: Claims, { chips, owners }: AppraisalPolicy, now: number, checks: Check[]): void {
+  if (chips !== undefined && !chips.includes(claims.chipId)) refuse('appraisal.chip', 'claims.chipId', chips.join(', '), claims.chipId)
+  const owner = owners?.find(one => one.chips.includes(claims.chipId) && (one.until === undefined || now < one.until))
+  if (owners !== undefined && owner === undefined) refuse('appraisal.chip', 'claims.chipId', `a chip of ${owners.map(one => one.name).join(', ') || 'a named owner'}`, claims.chipId)
+  note(checks, 'chip', chips === undefined && owner === undefined ? undefined : claims.chipId, 'any chip of the vendor')
+  note(checks, 'owner', owner?.name, 'the policy names no platform owner')
+}
+
+function checkMeasurement(claims: Claims, policy: AppraisalPolicy, checks: Check[]): { name: string; recognized: boolean } {
   const fitting = policy.measurements.filter(one => one.tee === claims.tee)
-  const found = fitting.find(one => one.hex === claims.measurement)
-  return found?.name ?? refuse('appraisal.measurement', 'claims.measurement', fitting.map(one => `${one.name} (${one.hex})`).join(', ') || `a reference value for ${claims.tee}`, claims.measurement, 'launch a guest runtime that the broker knows, or add its reference value')
+  const launched = fitting.filter(one => one.hex === claims.measurement)
+  if (launched.length === 0) refuse('appraisal.measurement', 'claims.measurement', fitting.map(one => `${one.name} (${one.hex})`).join(', ') || `a reference value for ${claims.tee}`, claims.measurement, 'launch a guest runtime that the broker knows, or add its reference value')
+  const found = launched.find(one => differing(claims, one) === undefined) ?? refuseRegister(claims, launched[0])
+  note(checks, 'measurement', found.name, '')
+  const compared = Object.keys(found.registers ?? {})
+  if (compared.length === 0 && FIRMWARE_ONLY.has(claims.tee) && policy.allowFirmwareOnly !== true) {
+    refuse('appraisal.register', 'measurements.registers', `registers of ${claims.tee} in the reference value ${found.name}: the first number names the firmware only, not what it booted`, 'none', 'add registers to the reference value: cloister measure prints them')
+  }
+  note(checks, 'registers', compared.length === 0 ? undefined : compared.join(', '), FIRMWARE_ONLY.has(claims.tee) ? 'ALLOWED by policy: whatever the firmware booted' : 'the reference value names none')
+  return { name: found.name, recognized: compared.length > 0 || !FIRMWARE_ONLY.has(claims.tee) }
 }
 
+/** Machines whose first measurement ends with the firmware: what it boots stands in further registers. */
+const FIRMWARE_ONLY: ReadonlySet<Claims['tee']> = new Set(['tdx', 'tpm', 'azure-snp', 'azure-tdx'])
+const differing = (claims: Claims, { registers = {} }: ReferenceValue) => Object.entries(registers).find(([name, hex]) => claims.registers[name] !== hex)
+
+function refuseRegister(claims: Claims, reference: ReferenceValue | undefined): never {
+  const [name, hex] = (reference === undefined ? undefined : differing(claims, reference)) ?? ['', '']
+  return refuse('appraisal.register', `claims.registers.${name}`, `${hex}, as ${reference?.name ?? ''} has it`, claims.registers[name] ?? 'not in the evidence')
+}
+
+/** A status other than up to date counts only where the policy names it, or says `any`; a revoked platform must be named in any case. */
 function checkTcb(claims: Claims, policy: AppraisalPolicy, checks: Check[]): 'current' | 'outdated' {
   const lacking = shortfall(claims)
-  if (lacking !== undefined && policy.tcb === 'current') refuse('appraisal.tcb', 'claims.tcb', `the reviewed minimum for ${claims.product}`, lacking, 'update the firmware, or let every owner agree to tcb: any')
-  checks.push({ id: 'tcb', result: lacking === undefined ? 'held' : 'not made', detail: lacking ?? 'at or above the reviewed minimum' })
+  const status = tcbStatus(claims)
+  const named = policy.statuses?.includes(status) === true || (policy.tcb === 'any' && status !== 'Revoked')
+  if (lacking !== undefined && !named) refuse('appraisal.tcb', 'claims.tcb', `the reviewed minimum for ${claims.product}`, lacking, status === 'Revoked' ? 'run on another machine' : 'update the firmware, or let every owner agree to tcb: any')
+  note(checks, 'tcb', lacking === undefined ? 'at or above the reviewed minimum' : undefined, lacking ?? '')
   return lacking === undefined ? 'current' : 'outdated'
 }
 
-/** Trust vector values of draft-ietf-rats-ar4si: 2 affirming, 32 warning. Simulated hardware is never affirmed. */
-function earOf(p: Primitives, claims: Claims, tcb: 'current' | 'outdated', policy: AppraisalPolicy, now: number): Ear {
-  const hardware = claims.simulated || tcb === 'outdated' ? 32 : 2
-  return {
-    eat_profile: 'tag:ietf.org,2026:rats/ear#04', iat: now, exp: now + EAR_SECONDS, 'ear.verifier-id': { developer: 'https://cloister.dev', build: '0.1.0' },
-    submods: {
-      cpu0: {
-        'ear.status': hardware === 2 ? 'affirming' : 'warning',
-        'ear.trustworthiness-vector': { 'instance-identity': policy.chips === undefined ? 0 : 2, configuration: claims.debug || claims.migration ? 32 : 2, executables: 2, hardware, 'runtime-opaque': claims.debug ? 32 : 2 },
-        'ear.appraisal-policy-id': hashOf(p, utf8(jcs(policy))),
-        'ear.trustee.annotated-evidence': { tee: claims.tee, simulated: claims.simulated, measurement: claims.measurement, host_data: claims.hostData, product: claims.product },
-      },
-    },
-  }
+function checkRevocation(claims: Claims, { requireRevocation }: AppraisalPolicy, checks: Check[]): void {
+  const none = 'no revocation list travelled with the evidence'
+  if (requireRevocation === true && !claims.revocation) refuse('appraisal.revocation', 'claims.revocation', 'the vendor\'s revocation lists examined', none, 'add the lists to the evidence: cloister collateral export')
+  note(checks, 'revocation', claims.revocation ? 'vendor list examined' : undefined, none)
 }

@@ -24,6 +24,16 @@ export function programIdentity(p: Primitives, lineage: Hash, name: string, prog
   return hashOf(p, utf8(jcs({ charter: lineage, program: name, run: program.run, config: program.config })))
 }
 
+/**
+ * Does host data (hex) name this program? HOST_DATA of SNP holds the digest as it is; MRCONFIGID of TDX (48 bytes) and
+ * CONFIGID of SGX (64 bytes) hold it first, and zeros after it.
+ */
+export function launchedAs(hostData: string, identity: Hash): boolean {
+  const name = identity.slice('sha256:'.length)
+  return HOST_DATA_HEX.includes(hostData.length) && hostData === name.padEnd(hostData.length, '0')
+}
+const HOST_DATA_HEX = [64, 96, 128]
+
 export function hashOf(p: Primitives, bytes: Uint8Array): Hash {
   return `sha256:${toHex(p.hash('sha256', bytes))}`
 }

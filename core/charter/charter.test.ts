@@ -185,6 +185,13 @@ test('decide refuses each missing piece under its own code', () => {
   refused(decide(p, view, request, judged, () => ({ uses: 1, bytes: 0, epsilon: 0 }), now), 'budget.spent', /grants\[0\]\.budget\.uses/)
 })
 
+test('a program is named by host data of each machine: 32 bytes, or these and zeros in 48 (TDX) and 64 (SGX)', () => {
+  const { view, request, judged, judgedAs, nothing, now } = scene()
+  const { hostData } = judged.claims
+  for (const longer of [hostData, hostData.padEnd(96, '0'), hostData.padEnd(128, '0')]) ok(decide(p, view, request, judgedAs({ hostData: longer }), nothing, now))
+  for (const other of ['', hostData.slice(0, 62), hostData.padEnd(66, '0'), hostData.padEnd(130, '0'), hostData.padEnd(96, '1'), `${'0'.repeat(64)}${hostData}`]) refused(decide(p, view, request, judgedAs({ hostData: other }), nothing, now), 'program.mismatch')
+})
+
 test('adding a receiver in one grant sends nothing until the others add it too', () => {
   const { value } = scene()
   const [a, b] = value.grants

@@ -10,7 +10,7 @@ import { algorithmOf, parseKey } from '../crypto/keys.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import type { Claims } from '../evidence/claims.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
-import { charterDigest, programIdentity } from './canonical.ts'
+import { charterDigest, launchedAs, programIdentity } from './canonical.ts'
 import { durationSeconds, own } from './parse.ts'
 import type { Budget, Charter, Grant, Hash, Name, Output } from './types.ts'
 
@@ -72,8 +72,8 @@ function checkCharter(p: Primitives, view: View, request: Request): void {
 function checkProgram(p: Primitives, view: View, request: Request, judged: Judged): void {
   const program = own(view.charter.programs, request.program)
   if (program === undefined) return refuse('program.unknown', `programs.${request.program}`, Object.keys(view.charter.programs).join(', '), request.program)
-  const identity = programIdentity(p, view.lineage, request.program, program).slice('sha256:'.length)
-  if (judged.claims.hostData !== identity) refuse('program.mismatch', `programs.${request.program}.run`, `host data ${identity}`, judged.claims.hostData, 'run the bytes and configuration that the charter names')
+  const identity = programIdentity(p, view.lineage, request.program, program)
+  if (!launchedAs(judged.claims.hostData, identity)) refuse('program.mismatch', `programs.${request.program}.run`, `host data ${identity.slice('sha256:'.length)}`, judged.claims.hostData, 'run the bytes and configuration that the charter names')
 }
 
 function checkPlace(charter: Charter, request: Request, judged: Judged): void {

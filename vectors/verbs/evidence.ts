@@ -1,5 +1,6 @@
 /** How the vectors of evidence and appraisal run: a simulated report, changed in one place and signed again where that is the point. */
 import { appraise, type AppraisalPolicy } from '@cloister/core/appraisal/appraise'
+import { parsePolicyFile } from '@cloister/core/appraisal/policy'
 import { fromBase64, toBase64 } from '@cloister/core/bytes/base64'
 import { fromHex } from '@cloister/core/bytes/hex'
 import { simulatedChip } from '@cloister/core/evidence/simulated/chip'
@@ -28,6 +29,8 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
   'evidence.verify': input => attempt(() => orRefuse(verifyEvidence(p, orRefuse(parseEvidence(altered(input as Change))), { now: NOW }))),
   /** The kind as evidence itself claims it. */
   'evidence.parse': input => parseEvidence((input as Change).raw),
+  /** A policy file's text. */
+  'evidence.policy': input => parsePolicyFile(String(input)),
   /** { claims, policy, policyBits, vmpl, now }: appraised, with each given part exchanged. */
   'evidence.appraise': input => attempt(() => {
     const parts = input as { claims?: Partial<Claims>; facts?: Partial<SnpFacts>; policy?: Partial<AppraisalPolicy>; policyBits?: string; vmpl?: number; now?: number }

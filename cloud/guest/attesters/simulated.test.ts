@@ -68,7 +68,7 @@ const policy: AppraisalPolicy = { tee: ['simulated'], tcb: 'current', measuremen
 test('appraisal accepts what the policy names and affirms no simulated hardware', () => {
   const result = appraise(p, claimsOf(evidence), policy, now)
   assert.ok(result.ok)
-  assert.equal(result.value.ear.submods['cpu0']?.['ear.status'], 'warning')
+  assert.equal(result.value.ear.submods['cpu0']?.['ear.status'], 'contraindicated')
 })
 
 test('appraisal refuses each failing fact under its own code', () => {
