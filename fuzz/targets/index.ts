@@ -2,6 +2,7 @@
 import type { Target } from '../target.ts'
 import { targets as bytes } from './bytes.ts'
 import { targets as cbor } from './cbor.ts'
+import { targets as corim } from './corim.ts'
 import { targets as dcap } from './dcap.ts'
 import { targets as documents } from './documents.ts'
 import { targets as eventlog } from './eventlog.ts'
@@ -10,4 +11,4 @@ import { targets as machines } from './machines.ts'
 import { targets as nvidia } from './nvidia.ts'
 import { targets as tokens } from './tokens.ts'
 
-export const targets: readonly Target[] = [...bytes, ...cbor, ...dcap, ...documents, ...evidence, ...eventlog, ...machines, ...nvidia, ...tokens]
+export const targets: readonly Target[] = [...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...machines, ...nvidia, ...tokens]

@@ -1,6 +1,7 @@
 /** The judge of each family of cases; a family that is not here is unsupported, never passed. */
 import { judge as azure } from './azure.ts'
 import { judge as cca } from './cca.ts'
+import { judge as corim } from './corim.ts'
 import { judge as dcap } from './dcap.ts'
 import { judge as eventlog, type Case, type Judgement, type Read } from './eventlog.ts'
 import { judge as nitro } from './nitro.ts'
@@ -9,5 +10,5 @@ import { judge as snp } from './snp.ts'
 import { judge as tpm } from './tpm.ts'
 
 export const JUDGES: Readonly<Record<string, (one: Case, read: Read) => Judgement>> = {
-  'sev-snp': snp, tdx: dcap, sgx: dcap, nitro, 'arm-cca': cca, eventlog, tpm, 'azure-vtpm': azure, nvidia,
+  'sev-snp': snp, tdx: dcap, sgx: dcap, nitro, 'arm-cca': cca, eventlog, tpm, 'azure-vtpm': azure, nvidia, corim,
 }
