@@ -5,6 +5,7 @@
  */
 import type { Tee } from '../charter/types.ts'
 import type { AzureEvidence, AzureFacts } from './azure/verify.ts'
+import type { BundleEvidence } from './bundle/bundle.ts'
 import type { CcaEvidence, CcaFacts } from './cca/verify.ts'
 import type { DcapEvidence, DcapFacts } from './dcap/verify.ts'
 import type { NitroEvidence, NitroFacts } from './nitro/verify.ts'
@@ -13,7 +14,7 @@ import type { SnpEvidence, SnpFacts } from './snp/verify.ts'
 import type { TpmEvidence, TpmFacts } from './tpm/verify.ts'
 
 /** Evidence as it travels: JSON, binary parts in standard base64; each kind's room says what its parts are. */
-export type Evidence = SnpEvidence | DcapEvidence | NitroEvidence | TpmEvidence | AzureEvidence | NvidiaEvidence | CcaEvidence
+export type Evidence = BundleEvidence | SnpEvidence | DcapEvidence | NitroEvidence | TpmEvidence | AzureEvidence | NvidiaEvidence | CcaEvidence
 
 /** What only one kind of machine has. */
 export type Facts = SnpFacts | DcapFacts | NitroFacts | TpmFacts | AzureFacts | NvidiaFacts | CcaFacts

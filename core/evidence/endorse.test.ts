@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { JsonObject } from '../bytes/json.ts'
-import { withCollateral } from './endorse.ts'
+import { withCollateral, withoutCollateral } from './endorse.ts'
 
 const evidence = { kind: 'snp', report: 'AA==', certificates: ['BB=='] }
 const given = (json: JsonObject | string) => withCollateral(evidence, json)
@@ -18,4 +18,8 @@ test('what a machine signed cannot be exchanged', () => {
     const result = given(json)
     assert.deepEqual(result.ok ? 'accepted' : [result.refusal.code, result.refusal.at], ['evidence.collateral', at])
   }
+})
+
+test('without collateral stays what the machine says', () => {
+  assert.deepEqual(withoutCollateral({ ...evidence, crls: [], collateral: {}, rims: [], ocsp: [], eventLog: '' }), { kind: 'snp', report: 'AA==', eventLog: '' })
 })

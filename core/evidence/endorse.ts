@@ -25,3 +25,8 @@ export function withCollateral(evidence: JsonObject, given: Json): Result<JsonOb
     return { ...evidence, ...fields }
   })
 }
+
+/** Evidence without its collateral: what the machine itself says and signed, which is what a bundle's CPU vouches for. */
+export function withoutCollateral(evidence: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(evidence).filter(([key]) => !COLLATERAL.some(known => known === key)))
+}

@@ -12,8 +12,9 @@ import { utf8 } from '../bytes/text.ts'
 import { hashOf } from '../charter/canonical.ts'
 import type { Hash } from '../charter/types.ts'
 import type { Primitives } from '../crypto/primitives.ts'
-import { attempt, refuse, type Result } from '../refusal.ts'
+import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
 import { readAzure, verifyAzure, type HardwareJudges } from './azure/verify.ts'
+import { readBundle, verifyBundle } from './bundle/bundle.ts'
 import { readCca, verifyCca } from './cca/verify.ts'
 import type { Claims, Evidence } from './claims.ts'
 import { readDcap, verifyDcap } from './dcap/verify.ts'
@@ -27,7 +28,7 @@ import { readTpm, verifyTpm } from './tpm/verify.ts'
 
 export type { VerifiedCache, VerifyOptions } from './options.ts'
 
-const KINDS: readonly Evidence['kind'][] = ['snp', 'simulated', 'tdx', 'sgx', 'nitro', 'tpm', 'azure', 'nvidia', 'cca']
+const KINDS: readonly Evidence['kind'][] = ['snp', 'simulated', 'tdx', 'sgx', 'nitro', 'tpm', 'azure', 'nvidia', 'cca', 'bundle']
 
 /**
  * The claims that evidence establishes at a time, or why it establishes nothing.
@@ -56,6 +57,7 @@ export function parseEvidence(value: unknown): Result<Evidence> {
       case 'azure': return readAzure(json)
       case 'nvidia': return readNvidia(json)
       case 'cca': return readCca(json)
+      case 'bundle': return readBundle(json, part => orRefuse(parseEvidence(part)))
       default: return refuse('evidence.kind', 'evidence.kind', KINDS.join(', '), shown(kind))
     }
   })
@@ -72,6 +74,7 @@ function judge(p: Primitives, evidence: Evidence, options: VerifyOptions): Claim
     case 'azure': return verifyAzure(p, evidence, options, azureHardware(p))
     case 'nvidia': return verifyNvidia(p, evidence, options)
     case 'cca': return verifyCca(p, evidence, options)
+    case 'bundle': return verifyBundle(p, evidence, options, (part, shared) => judge(p, part, shared))
   }
 }
 
