@@ -17,8 +17,8 @@ export const CORE_ROOMS: Record<string, readonly string[]> = {
 export const CORE_SHARED = ['core/refusal.ts', 'core/charter/types.ts', 'core/evidence/claims.ts', 'core/charter/canonical.ts']
 /** Rooms of cloud and the rooms each may import. `cli` and `sdk` are composition roots. */
 export const CLOUD_ROOMS: Record<string, readonly string[]> = {
-  crypto: [], store: [], seal: ['crypto'], ledger: [], provider: [], broker: ['crypto', 'store', 'ledger'],
-  guest: ['crypto', 'seal', 'provider'], sdk: ['crypto', 'seal', 'provider', 'broker'], cli: ['crypto', 'store', 'seal', 'ledger', 'provider', 'broker', 'guest', 'sdk'],
+  crypto: [], store: [], seal: ['crypto'], ledger: [], provider: [], broker: ['crypto', 'store', 'ledger'], collateral: ['store'],
+  guest: ['crypto', 'seal', 'provider'], sdk: ['crypto', 'seal', 'provider', 'broker'], cli: ['crypto', 'store', 'seal', 'ledger', 'provider', 'broker', 'guest', 'sdk', 'collateral'],
 }
 const TOOLS = ['sim', 'claims', 'bench', 'vectors', 'examples', 'tidy', 'fuzz', 'mutate', 'conformance', '.ci']
 

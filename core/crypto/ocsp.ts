@@ -89,8 +89,8 @@ function judge(p: Primitives, response: OcspResponse, answer: OcspAnswer, certif
   return { response, responder, notBefore: Math.max(notBefore, answer.thisUpdate), notAfter: Math.min(notAfter, answer.nextUpdate) }
 }
 
-/** The issuer itself, or a certificate in the response that the issuer signed for answering (RFC 6960 section 4.2.2.2). */
-function responderOf(p: Primitives, response: OcspResponse, issuer: Certificate, at: number): { responder: Certificate; notBefore: number; notAfter: number } {
+/** Who answers for an issuer: the issuer itself, or a certificate in the response that the issuer signed for answering (RFC 6960 section 4.2.2.2). Leaves with `crl.issuer`. */
+export function responderOf(p: Primitives, response: OcspResponse, issuer: Certificate, at: number): { responder: Certificate; notBefore: number; notAfter: number } {
   const responder = [issuer, ...response.certificates].find(candidate => isResponder(response, candidate))
   if (responder === undefined) return refuse('crl.issuer', 'ocsp', 'the certificate of the responder', 'none that it names')
   if (equal(responder.der, issuer.der)) return { responder, notBefore: issuer.notBefore, notAfter: issuer.notAfter }
@@ -106,7 +106,8 @@ function isResponder(response: OcspResponse, candidate: Certificate): boolean {
   return 'name' in response.responder ? equal(response.responder.name, candidate.subject) : equal(response.responder.keyHash, sha1(keyBytes(candidate.publicKey)))
 }
 
-function isAbout(p: Primitives, answer: OcspAnswer, issuer: Certificate): boolean {
+/** Is the answer about a certificate of this issuer? */
+export function isAbout(p: Primitives, answer: OcspAnswer, issuer: Certificate): boolean {
   const hash = (data: Uint8Array) => (answer.hash === 'sha1' ? sha1(data) : p.hash(answer.hash, data))
   return equal(answer.issuerNameHash, hash(issuer.subject)) && equal(answer.issuerKeyHash, hash(keyBytes(issuer.publicKey)))
 }

@@ -101,13 +101,17 @@ function signingChain(p: Primitives, pem: string, rootCrl: RevocationList, optio
   return orRefuse(validateChain(p, { leaf, intermediates: rest, roots: [root], at: options.now, crls: [rootCrl], requireCrl: true }))
 }
 
+/** When a document says it is in force, seconds since 1970. Leaves with `evidence.collateral`. */
+export const windowOf = (json: JsonObject, at: string): { notBefore: number; notAfter: number } => ({ notBefore: dateOf(json, 'issueDate', at), notAfter: dateOf(json, 'nextUpdate', at) })
+
 function inForce(json: JsonObject, at: string, now: number): { notBefore: number; notAfter: number } {
-  const [notBefore, notAfter] = [dateOf(json, 'issueDate', at), dateOf(json, 'nextUpdate', at)]
+  const { notBefore, notAfter } = windowOf(json, at)
   if (now < notBefore || now > notAfter) refuse('evidence.collateral', `${at}.nextUpdate`, `a document for ${now}`, `one for ${notBefore} to ${notAfter}`, 'fetch current collateral, or judge --at an earlier time')
   return { notBefore, notAfter }
 }
 
-function readTcbInfo(json: JsonObject, tee: 'sgx' | 'tdx'): TcbInfo {
+/** What a TCB info says, whether or not it is in force and who signed it. Leaves with `evidence.collateral`. */
+export function readTcbInfo(json: JsonObject, tee: 'sgx' | 'tdx'): TcbInfo {
   const at = 'collateral.tcb_info'
   const version = numberOf(json, 'version', at)
   if (version !== 3 && !(version === 2 && tee === 'sgx')) refuse('evidence.collateral', `${at}.version`, tee === 'tdx' ? '3' : '2 or 3', String(version))
@@ -135,7 +139,8 @@ function platformLevel(json: JsonObject, version: number, tee: 'sgx' | 'tdx', at
 const moduleOf = (json: JsonObject, at: string) => ({ mrSigner: hexOf(json, 'mrsigner', 48, at), attributes: hexOf(json, 'attributes', 8, at), attributesMask: hexOf(json, 'attributesMask', 8, at) })
 const moduleIdentity = (json: JsonObject, at: string): ModuleIdentity => ({ id: stringOf(json, 'id', at).toUpperCase(), ...moduleOf(json, at), levels: svnLevels(json, at) })
 
-function readQeIdentity(json: JsonObject, tee: 'sgx' | 'tdx'): QeIdentity {
+/** What an identity of a quoting enclave says, whether or not it is in force and who signed it. Leaves with `evidence.collateral`. */
+export function readQeIdentity(json: JsonObject, tee: 'sgx' | 'tdx'): QeIdentity {
   const at = 'collateral.qe_identity'
   const id = tee === 'tdx' ? 'TD_QE' : 'QE'
   if (json['id'] !== id) refuse('evidence.collateral', `${at}.id`, id, shown(json['id']))

@@ -171,7 +171,8 @@ function checkTcb(report: SnpReport, leaf: Certificate, product: SnpProduct): Sn
 
 export const COMPONENTS = ['fmc', 'bl', 'tee', 'snp', 'ucode'] as const
 
-function certificateTcb(leaf: Certificate, product: SnpProduct): SnpTcb {
+/** The patch levels that a VEK certificate certifies. Leaves with `evidence.tcb-mismatch` where one is not there. */
+export function certificateTcb(leaf: Certificate, product: SnpProduct): SnpTcb {
   const part = (component: 'bl' | 'tee' | 'snp' | 'ucode' | 'fmc') => {
     const extension = leaf.extensions.get(VEK_OID[component])
     return extension === undefined ? refuse('evidence.tcb-mismatch', `vek.${component}`, 'a patch level in the certificate', 'none') : smallInteger(readDer(extension.value, component), component)
