@@ -25,7 +25,7 @@ export const REFUSAL_CODES = [
   'evidence.event-log', 'evidence.binding', 'evidence.collateral', 'evidence.reference', 'evidence.tcb-unknown',
   // appraisal
   'appraisal.debug', 'appraisal.migration', 'appraisal.vmpl', 'appraisal.tcb', 'appraisal.distrusted',
-  'appraisal.measurement', 'appraisal.host-data', 'appraisal.chip', 'appraisal.expired', 'appraisal.claim', 'appraisal.register', 'appraisal.revocation', 'appraisal.policy', 'corim.syntax', 'corim.profile',
+  'appraisal.measurement', 'appraisal.host-data', 'appraisal.chip', 'appraisal.expired', 'appraisal.claim', 'appraisal.register', 'appraisal.revocation', 'appraisal.policy', 'appraisal.verifier', 'corim.syntax', 'corim.profile',
   // decide (charter.md section 8)
   'head.stale', 'head.unwitnessed', 'head.unknown-charter', 'charter.superseded', 'charter.revoked', 'program.unknown', 'program.mismatch',
   'place.tee', 'place.tcb', 'place.gpu', 'place.where', 'place.debug', 'grant.none', 'grant.expired', 'grant.output', 'needs.missing', 'needs.bad-signature',

@@ -70,7 +70,7 @@ function words(verdict: Verdict): string[] {
 }
 
 /** Whose root the evidence of a kind of machine chains to, or who else vouches for it. */
-const VENDORS: Readonly<Record<Claims['facts']['kind'], string>> = { snp: 'AMD', dcap: 'Intel', nitro: 'AWS', tpm: 'the maker of its TPM, or whoever enrolled its key', azure: 'its processor\'s maker, through Azure\'s paravisor', nvidia: 'NVIDIA', cca: 'whoever named its platform key' }
+const VENDORS: Readonly<Record<Claims['facts']['kind'], string>> = { snp: 'AMD', dcap: 'Intel', nitro: 'AWS', tpm: 'the maker of its TPM, or whoever enrolled its key', azure: 'its processor\'s maker, through Azure\'s paravisor', nvidia: 'NVIDIA', token: 'another verifier', cca: 'whoever named its platform key' }
 const vendorOf = (claims: Claims): string => VENDORS[claims.facts.kind]
 
 function evidence(screen: Screen, text: string, options: VerifyOptions): void {

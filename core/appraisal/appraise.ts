@@ -29,6 +29,7 @@ export function appraise(p: Primitives, claims: Claims, policy: AppraisalPolicy,
   return attempt(() => {
     const checks: Check[] = []
     if (!policy.tee.some(tee => tee === claims.tee)) refuse('place.tee', 'claims.tee', policy.tee.join(', '), claims.tee, claims.simulated ? 'simulated silicon counts only where the charter names it' : undefined)
+    checkVerifier(claims, policy, checks)
     checkTime(claims, policy, now, checks)
     checkBinding(claims, policy, checks)
     checkLaunch(claims, policy, checks)
@@ -46,6 +47,13 @@ export function appraise(p: Primitives, claims: Claims, policy: AppraisalPolicy,
 /** Writes a check down: held with its detail, or not made with the reason. */
 function note(checks: Check[], id: string, held: string | undefined, notMade: string): void {
   checks.push(held === undefined ? { id, result: 'not made', detail: notMade } : { id, result: 'held', detail: held })
+}
+
+/** The word of another verifier is no evidence of the machine: it counts only where the policy names that verifier. */
+function checkVerifier({ facts }: Claims, { verifiers = [] }: AppraisalPolicy, checks: Check[]): void {
+  if (facts.kind !== 'token') return
+  if (!verifiers.includes(facts.verifier)) refuse('appraisal.verifier', 'claims.facts.verifier', verifiers.join(', ') || 'the machine\'s own evidence', facts.verifier, 'hand in the evidence itself, or name this verifier in the policy')
+  note(checks, 'verifier', facts.verifier, '')
 }
 
 function checkTime(claims: Claims, { maxAge }: AppraisalPolicy, now: number, checks: Check[]): void {

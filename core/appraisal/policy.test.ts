@@ -16,7 +16,7 @@ test('every field in its shape', () => {
   const whole = {
     tcb: 'any', statuses: ['OutOfDate'], reportData: 'ab'.repeat(64), hostData: '', distrust: { products: ['Milan'], chips: ['00'], endorsements: ['sha256:00'], claims: { 'facts.advisories': ['A'] } },
     demand: { product: ['Genoa'], 'facts.vmpl': [0], debug: [false] }, atLeast: { 'facts.evaluation.tcb': 18, 'facts.oldestDate': '2025-01-01T00:00:00Z' }, chips: ['00'], owners: [{ name: 'acme', chips: ['00'], until: 5 }, { name: 'b', chips: [] }],
-    maxAge: 60, requireRevocation: true, vmplMax: 3, allowDebug: true, allowMigration: true, allowFirmwareOnly: true, measurements: [{ tee: 'tdx', hex: '', name: 'x', registers: { RTMR1: '00' } }],
+    verifiers: ['azure'], maxAge: 60, requireRevocation: true, vmplMax: 3, allowDebug: true, allowMigration: true, allowFirmwareOnly: true, measurements: [{ tee: 'tdx', hex: '', name: 'x', registers: { RTMR1: '00' } }],
   }
   assert.ok(read(whole).ok)
 })
@@ -26,7 +26,7 @@ test('what is unknown, missing or of another shape is refused by its name', () =
     ['tee', 'tdx'], ['tee', ['sample']], ['tcb', 'older'], ['statuses', 'OutOfDate'], ['statuses', [1]], ['reportData', 'AB'], ['reportData', 'a'], ['hostData', 0], ['measurements', {}], ['measurements', [{ tee: 'tdx', hex: '00' }]],
     ['measurements', [{ tee: 'tdx', hex: '00', name: 'x', register: {} }]], ['measurements', [{ tee: 'tdx', hex: '00', name: 'x', registers: { RTMR1: 'zz' } }]], ['distrust', { product: ['Milan'] }], ['distrust', []],
     ['demand', { product: 'Genoa' }], ['demand', { product: [null] }], ['atLeast', { a: true }], ['atLeast', { a: -1 }], ['chips', ['0x00']], ['owners', [{ name: 'acme' }]], ['owners', [{ name: 'acme', chips: [], until: '2027' }]],
-    ['maxAge', -1], ['maxAge', 1.5], ['requireRevocation', false], ['vmplMax', 4], ['allowDebug', false], ['allowMigration', 1], ['allowFirmwareOnly', 'yes'], ['statusses', []], ['toString', 1],
+    ['verifiers', 'azure'], ['maxAge', -1], ['maxAge', 1.5], ['requireRevocation', false], ['vmplMax', 4], ['allowDebug', false], ['allowMigration', 1], ['allowFirmwareOnly', 'yes'], ['statusses', []], ['toString', 1],
   ]
   for (const [key, value] of bad) {
     const result = read({ [key]: value })

@@ -40,6 +40,8 @@ export interface AppraisalPolicy {
   readonly atLeast?: Readonly<Record<string, number | string>>
   readonly chips?: readonly string[]
   readonly owners?: readonly PlatformOwner[]
+  /** Other verifiers whose word counts in place of the machine's own evidence, by the names the relying party gave them. */
+  readonly verifiers?: readonly string[]
   /** Seconds since the evidence's own signed time: of kinds that have none, nothing satisfies. */
   readonly maxAge?: number
   readonly requireRevocation?: true
@@ -107,6 +109,7 @@ const FIELDS: Readonly<Record<string, { readonly fits: Fits; readonly what: stri
   atLeast: { fits: record(value => text(value) || number(value)), what: 'a number or a date by the path of a claim' },
   chips: { fits: list(hex), what: 'a list of chip identities in hex' },
   owners: { fits: list(shape({ name: text, chips: list(hex) }, { until: number })), what: 'a list of { name, chips, until? }' },
+  verifiers: { fits: list(text), what: 'a list of names of verifiers' },
   maxAge: { fits: number, what: 'seconds' }, requireRevocation: { fits: yes, what: 'true, or left out' }, vmplMax: { fits: value => number(value) && Number(value) <= 3, what: '0 to 3' },
   allowDebug: { fits: yes, what: 'true, or left out' }, allowMigration: { fits: yes, what: 'true, or left out' }, allowFirmwareOnly: { fits: yes, what: 'true, or left out' },
 }

@@ -10,6 +10,7 @@ import type { SnpTcb } from '../evidence/snp/verify.ts'
 
 /** How far below the reviewed minimum a machine's patch levels are, per component, or undefined when they are not. */
 export function shortfall(claims: Claims): string | undefined {
+  if (claims.facts.kind === 'token') return claims.facts.status === 'UpToDate' ? undefined : [`${claims.facts.verifier} calls it ${claims.facts.status || 'nothing'}`, ...claims.facts.advisories].join('; ')
   const facts = patchLevels(claims)
   if (facts?.kind === 'dcap') return facts.status === 'UpToDate' ? undefined : [`Intel calls it ${facts.status}`, ...facts.shortfall, ...facts.advisories].join('; ')
   if (facts === undefined) return `evidence of kind ${claims.facts.kind} states no patch levels`
@@ -23,6 +24,7 @@ export function shortfall(claims: Claims): string | undefined {
 
 /** Intel's name for the state of the platform; for AMD `UpToDate` or `OutOfDate` by the reviewed minimum; `Unknown` of kinds that state no patch levels. */
 export function tcbStatus(claims: Claims): string {
+  if (claims.facts.kind === 'token') return claims.facts.status || 'Unknown'
   const facts = patchLevels(claims)
   if (facts === undefined) return 'Unknown'
   return facts.kind === 'dcap' ? facts.status : shortfall(claims) === undefined ? 'UpToDate' : 'OutOfDate'

@@ -10,21 +10,25 @@ import type { CcaEvidence, CcaFacts } from './cca/verify.ts'
 import type { DcapEvidence, DcapFacts } from './dcap/verify.ts'
 import type { NitroEvidence, NitroFacts } from './nitro/verify.ts'
 import type { NvidiaEvidence, NvidiaFacts } from './nvidia/verify.ts'
+import type { TokenEvidence, TokenFacts } from './result/token.ts'
 import type { SnpEvidence, SnpFacts } from './snp/verify.ts'
 import type { TpmEvidence, TpmFacts } from './tpm/verify.ts'
 
 /** Evidence as it travels: JSON, binary parts in standard base64; each kind's room says what its parts are. */
-export type Evidence = BundleEvidence | SnpEvidence | DcapEvidence | NitroEvidence | TpmEvidence | AzureEvidence | NvidiaEvidence | CcaEvidence
+export type Evidence = BundleEvidence | SnpEvidence | DcapEvidence | NitroEvidence | TpmEvidence | AzureEvidence | NvidiaEvidence | CcaEvidence | TokenEvidence
 
 /** What only one kind of machine has. */
-export type Facts = SnpFacts | DcapFacts | NitroFacts | TpmFacts | AzureFacts | NvidiaFacts | CcaFacts
+export type Facts = SnpFacts | DcapFacts | NitroFacts | TpmFacts | AzureFacts | NvidiaFacts | CcaFacts | TokenFacts
+
+/** What was judged: the kinds that a charter can name, devices, and what only other verifiers speak of (`sev` without SNP; `unknown` where they do not say). */
+export type Attested = Tee | 'nvidia' | 'sev' | 'unknown'
 
 /** One event of a log whose replay gives a signed register; its type is the log's word, its detail is proven by the digest. */
 export interface ReplayedEvent { readonly register: string; readonly type: string; readonly digest: string; readonly detail?: string }
 
 /** Bytes are hex, lower case; '' where a format has no such field or the machine masks it. `F` is what only one kind has. */
 export interface ClaimsOf<F> {
-  readonly tee: Tee | 'nvidia'
+  readonly tee: Attested
   /** True only for evidence under Cloister's simulated root; false is never taken from the evidence's own words. */
   readonly simulated: boolean
   /** The product line: Milan, Genoa, Turin, TDX 1.5, SGX, Nitro, GH100 … */

@@ -21,6 +21,7 @@ import { readDcap, verifyDcap } from './dcap/verify.ts'
 import { readNitro, verifyNitro } from './nitro/verify.ts'
 import { readNvidia, verifyNvidia } from './nvidia/verify.ts'
 import type { VerifyOptions } from './options.ts'
+import { readToken, verifyToken } from './result/token.ts'
 import { simulatedRoots } from './simulated/root.ts'
 import { amdRoots } from './snp/roots.ts'
 import { readSnp, verifySnp } from './snp/verify.ts'
@@ -28,7 +29,7 @@ import { readTpm, verifyTpm } from './tpm/verify.ts'
 
 export type { VerifiedCache, VerifyOptions } from './options.ts'
 
-const KINDS: readonly Evidence['kind'][] = ['snp', 'simulated', 'tdx', 'sgx', 'nitro', 'tpm', 'azure', 'nvidia', 'cca', 'bundle']
+const KINDS: readonly Evidence['kind'][] = ['snp', 'simulated', 'tdx', 'sgx', 'nitro', 'tpm', 'azure', 'nvidia', 'cca', 'token', 'bundle']
 
 /**
  * The claims that evidence establishes at a time, or why it establishes nothing.
@@ -57,6 +58,7 @@ export function parseEvidence(value: unknown): Result<Evidence> {
       case 'azure': return readAzure(json)
       case 'nvidia': return readNvidia(json)
       case 'cca': return readCca(json)
+      case 'token': return readToken(json)
       case 'bundle': return readBundle(json, part => orRefuse(parseEvidence(part)))
       default: return refuse('evidence.kind', 'evidence.kind', KINDS.join(', '), shown(kind))
     }
@@ -74,6 +76,7 @@ function judge(p: Primitives, evidence: Evidence, options: VerifyOptions): Claim
     case 'azure': return verifyAzure(p, evidence, options, azureHardware(p))
     case 'nvidia': return verifyNvidia(p, evidence, options)
     case 'cca': return verifyCca(p, evidence, options)
+    case 'token': return verifyToken(p, evidence, options)
     case 'bundle': return verifyBundle(p, evidence, options, (part, shared) => judge(p, part, shared))
   }
 }

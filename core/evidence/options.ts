@@ -6,6 +6,7 @@ import { framed } from '../bytes/bytes.ts'
 import { toHex } from '../bytes/hex.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import type { Cpak } from './cca/verify.ts'
+import type { Verifier } from './result/token.ts'
 
 export interface VerifyOptions {
   /** The time to judge at, seconds since 1970. */
@@ -18,6 +19,8 @@ export interface VerifyOptions {
   readonly aks?: readonly string[]
   /** Keys of Arm CCA platforms that the relying party believes: there is no vendor's root. */
   readonly cpaks?: readonly Cpak[]
+  /** Verifiers whose result tokens the relying party believes. */
+  readonly verifiers?: readonly Verifier[]
 }
 
 /**

@@ -9,6 +9,7 @@ import { targets as eventlog } from './eventlog.ts'
 import { targets as evidence } from './evidence.ts'
 import { targets as machines } from './machines.ts'
 import { targets as nvidia } from './nvidia.ts'
+import { targets as results } from './results.ts'
 import { targets as tokens } from './tokens.ts'
 
-export const targets: readonly Target[] = [...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...machines, ...nvidia, ...tokens]
+export const targets: readonly Target[] = [...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...machines, ...nvidia, ...results, ...tokens]

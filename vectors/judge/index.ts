@@ -7,8 +7,9 @@ import { judge as eventlog, type Case, type Judgement, type Read } from './event
 import { judge as nitro } from './nitro.ts'
 import { judge as nvidia } from './nvidia.ts'
 import { judge as snp } from './snp.ts'
+import { judge as tokens } from './tokens.ts'
 import { judge as tpm } from './tpm.ts'
 
 export const JUDGES: Readonly<Record<string, (one: Case, read: Read) => Judgement>> = {
-  'sev-snp': snp, tdx: dcap, sgx: dcap, nitro, 'arm-cca': cca, eventlog, tpm, 'azure-vtpm': azure, nvidia, corim,
+  'sev-snp': snp, tdx: dcap, sgx: dcap, nitro, 'arm-cca': cca, eventlog, tpm, 'azure-vtpm': azure, nvidia, corim, tokens, ear: tokens,
 }

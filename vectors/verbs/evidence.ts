@@ -36,8 +36,8 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
     const parts = input as { claims?: Partial<Claims>; facts?: Partial<SnpFacts>; policy?: Partial<AppraisalPolicy>; policyBits?: string; vmpl?: number; now?: number }
     const launched = { ...LAUNCHED, ...(parts.policyBits === undefined ? {} : { policy: BigInt(parts.policyBits) }), ...(parts.vmpl === undefined ? {} : { vmpl: parts.vmpl }) }
     const honest = orRefuse(verifyEvidence(p, chip.report(launched, DATA), { now: NOW }))
-    const claims: Claims = { ...honest, ...parts.claims, facts: honest.facts.kind === 'snp' ? { ...honest.facts, ...parts.facts } : honest.facts }
-    const tee = claims.tee === 'nvidia' ? 'simulated' : claims.tee
+    const claims: Claims = { ...honest, facts: honest.facts.kind === 'snp' ? { ...honest.facts, ...parts.facts } : honest.facts, ...parts.claims }
+    const tee = claims.tee === 'nvidia' || claims.tee === 'sev' || claims.tee === 'unknown' ? 'simulated' : claims.tee
     const policy: AppraisalPolicy = { tee: [tee], tcb: 'current', measurements: [{ tee, hex: '07'.repeat(48), name: 'guest' }], reportData: '09'.repeat(64), distrust: {}, ...parts.policy }
     return orRefuse(appraise(p, claims, policy, parts.now ?? NOW))
   }),

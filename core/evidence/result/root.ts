@@ -1,0 +1,30 @@
+/**
+ * The root of Google's Confidential Space tokens, pinned (confidentialcomputing.googleapis.com/.well-known/confidential_space_root.crt).
+ * A relying party that names this verifier may use it; nobody else is believed by it.
+ */
+import { fromBase64 } from '../../bytes/base64.ts'
+import { parseCertificate, type Certificate } from '../../crypto/x509.ts'
+import { orRefuse } from '../../refusal.ts'
+
+/** The pinned certificate, parsed once. */
+export function confidentialSpaceRoots(): readonly Certificate[] {
+  return (parsed ??= [orRefuse(parseCertificate(fromBase64(ROOT.replace(/\s/g, '')), 'Confidential Space Root CA'))])
+}
+
+let parsed: readonly Certificate[] | undefined
+
+/** CN=Confidential Space Root CA, 2024-01-19 to 2034-01-16; SHA-256 of the DER 148b293821bb0c6a317f413c8ba475814091cb22d49b9e3c94198db8e8f86c39. */
+const ROOT = `MIIGCDCCA/CgAwIBAgITYBvRy5g9aYYMh7tJS7pFwafL6jANBgkqhkiG9w0BAQsFADCBizELMAkGA1UEBhMCVVMxEzARBgNVBAgTCkNhbGlmb3JuaWExFjAUBgNVBAcTDU1vdW50YWluIFZpZXcxEz
+ARBgNVBAoTCkdvb2dsZSBMTEMxFTATBgNVBAsTDEdvb2dsZSBDbG91ZDEjMCEGA1UEAxMaQ29uZmlkZW50aWFsIFNwYWNlIFJvb3QgQ0EwHhcNMjQwMTE5MjIxMDUwWhcNMzQwMTE2MjIxMDQ5WjCB
+izELMAkGA1UEBhMCVVMxEzARBgNVBAgTCkNhbGlmb3JuaWExFjAUBgNVBAcTDU1vdW50YWluIFZpZXcxEzARBgNVBAoTCkdvb2dsZSBMTEMxFTATBgNVBAsTDEdvb2dsZSBDbG91ZDEjMCEGA1UEAx
+MaQ29uZmlkZW50aWFsIFNwYWNlIFJvb3QgQ0EwggIiMA0GCSqGSIb3DQEBAQUAA4ICDwAwggIKAoICAQCvRuZasczAqhMZe1ODHJ6MFLX8EYVV+RN7xiO9GpuA53izl9Oxgp3NXik3FbYn+7bcIkMM
+SQpCr6K0jbSQCZT6d5P5PJT5DpNGYjLHkW67/fl+Bu7eSMb0qRCa1jS+3OhNK7t7SIaHm1XdmSRghjwoglKRuk3CGrF4Zia9RcE/p2MU69GyJZpqHYwTplNr3x4zF+2nJk86GywDP+sGwSPWfcmqY0
+4VQD7ZPDEZZ/qgzdoL5ilE92eQnAsy+6m6LxBEHHVcFpfDtNVUIt2VMCWLBeOKUQcn5js756xblInqw/QtQRR0An0yfRjBuGvmMjAwETDo5ETY/fc+nbQVYJzNQTc9EOpFFWPpw/ZjFcN9AmnddxYU
+ETFXPmBYerMez0LKNtGpfKYHHhMMTI3mj0m/V9fCbfh2YbBUnMS2Swd20YSIMi/HiGaqOpGUqXMeQVw7phGTS3QYK8ZM65sC/QhIQzXdsiLDgFBitVnlIu3lIv6CuiHvXeSJBRlRxQ8Vu+t6J7hBdl
+0etWBKAu9Vti46af5cjC03dspkHR3MAUGcrLWETkQ0msQAKvIAlwyQRLuQOI5D6pF+6af1Nbl+vR7sLCbDWdMqm1E9X6KyFKd6e3rnE9O4dkFJp35WvR2gqIAkUoa+Vq1MXLFYG4imanZKH0igrIbl
+bawRCr3Gr24FXQIDAQABo2MwYTAOBgNVHQ8BAf8EBAMCAQYwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUF+fBOE6Th1snpKuvIb6S8/mtPL4wHwYDVR0jBBgwFoAUF+fBOE6Th1snpKuvIb6S8/
+mtPL4wDQYJKoZIhvcNAQELBQADggIBAGtCuV5eHxWcffylK9GPumaD6Yjdcs76KDBe3mky5ItBIrEOeZq3z47zM4dbKZHhFuoq4yAaO1MyApnG0w9wIQLBDndIovtkw6j9/64aqPWpNaoB5MB0SahC
+UCgI83Dx9SRqGmjPI/MTMfwDLdE5EF9gFmVIoH62YnG2aa/sc6m/8wIK8WtTJazEI16/8GPG4ZUhwT6aR3IGGnEBPMbMd5VZQ0HwVbHBKWK3UykaSCxnEg8uaNx/rhNaOWuWtos4qL00dYyGV7ZXg4
+fpAq7244QUgkWVAtVcU2SPBjDd30OFHASnenDHRzQdOtHaxLp4a4WaY3jb2V6Sn3LfE8zSy6GevxmNCOIWW3xnPF8rwKz4ABEPqECe37zzu3W1nzZAFtdkhPBNnlWYkIusTMtU+8v6EPKpGIIRphpa
+DhtGPJQukpENOfk2728lenPycRfjxwA96UKWq0dKZC45MwBEK9Jngn8QcPmpPmx7pSMkSxEX2Vos2JNaNmCKJd2VaXz8M6F2cxscRdh9TbAYAjGEEjE1nLUH2YHDS8Y7xYNFIDSFaJAlqGcCUbzjGh
+rwHGj4voTe9ZvlmngrcA/ptSuBidvsnRDwkNPLowCd0NqxYYSLNL7GroYCFPxoBpr+++4vsCaXalbs8iJxdU2EPqG4MB4xWKYguyT5CnJulxSC5CT1`
