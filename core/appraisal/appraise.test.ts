@@ -240,3 +240,15 @@ test('age and revocation, where the policy asks for them', () => {
   refused('appraisal.revocation', 'claims.revocation', { requireRevocation: true })
   accepted({ requireRevocation: true }, judgeParts(p, snpInput({}, { crls: [arkList()] })))
 })
+
+test('devices of a bundle: distrusted, or with firmware that nobody compared', () => {
+  const gpu = (change: Partial<Claims> = {}, facts: object = {}): Claims => ({ ...claims, tee: 'nvidia', product: 'GH100', chipId: '09', endorsements: [], ...change, facts: { kind: 'nvidia', device: 'gpu', referenceComplete: true, ...facts } as never })
+  const bundle = (...devices: Claims[]): Claims => ({ ...claims, devices })
+  const judged = accepted({}, bundle(gpu(), gpu({ chipId: '0a' })))
+  assert.deepEqual([Object.keys(judged.ear.submods), judged.ear.submods['device1']?.['ear.status'], check(judged, 'device 0')?.detail], [['cpu0', 'device0', 'device1'], 'affirming', 'GH100, nvidia'])
+  refused('appraisal.distrusted', 'claims.devices[1].chipId', { distrust: { chips: ['0a'] } }, bundle(gpu(), gpu({ chipId: '0a' })))
+  refused('appraisal.distrusted', 'claims.devices[0].product', { distrust: { products: ['GH100'] } }, bundle(gpu()))
+  refused('appraisal.tcb', 'claims.devices[0]', {}, bundle(gpu({}, { referenceComplete: false })))
+  const unknown = accepted({ tcb: 'any' }, bundle(gpu({}, { referenceComplete: false })))
+  assert.deepEqual([check(unknown, 'device 0')?.result, unknown.ear.submods['device0']?.['ear.trustworthiness-vector'].executables, unknown.ear.submods['device0']?.['ear.status']], ['not made', 33, 'warning'])
+})

@@ -33,7 +33,9 @@ export function appraise(p: Primitives, claims: Claims, policy: AppraisalPolicy,
     checkTime(claims, policy, now, checks)
     checkBinding(claims, policy, checks)
     checkLaunch(claims, policy, checks)
-    checkDistrust(claims, policy, checks)
+    for (const [i, part] of [claims, ...claims.devices ?? []].entries()) checkDistrust(part, policy, i === 0 ? 'claims' : `claims.devices[${i - 1}]`)
+    note(checks, 'distrust', 'not on the distrust list', '')
+    checkDevices(claims, policy, checks)
     checkDemands(claims, policy, checks)
     checkChip(claims, policy, now, checks)
     const reference = checkMeasurement(claims, policy, checks)
@@ -84,17 +86,25 @@ function checkLaunch(claims: Claims, policy: AppraisalPolicy, checks: Check[]): 
   note(checks, 'vmpl', String(vmpl), '')
 }
 
-function checkDistrust(claims: Claims, { distrust }: AppraisalPolicy, checks: Check[]): void {
+function checkDistrust(claims: Claims, { distrust }: AppraisalPolicy, at: string): void {
   // A simulated machine only borrows a product's report layout: product lines are distrusted for real silicon.
-  if (!claims.simulated && distrust.products?.includes(claims.product) === true) refuse('appraisal.distrusted', 'claims.product', `not ${distrust.products.join(', ')}`, claims.product, 'run on another product line')
-  if (distrust.chips?.includes(claims.chipId) === true) refuse('appraisal.distrusted', 'claims.chipId', 'a chip that is not distrusted', claims.chipId)
+  if (!claims.simulated && distrust.products?.includes(claims.product) === true) refuse('appraisal.distrusted', `${at}.product`, `not ${distrust.products.join(', ')}`, claims.product, 'run on another product line')
+  if (distrust.chips?.includes(claims.chipId) === true) refuse('appraisal.distrusted', `${at}.chipId`, 'a chip that is not distrusted', claims.chipId)
   const bad = claims.endorsements.find(one => distrust.endorsements?.includes(one) === true)
-  if (bad !== undefined) refuse('appraisal.distrusted', 'claims.endorsements', 'certificates that are not distrusted', bad)
+  if (bad !== undefined) refuse('appraisal.distrusted', `${at}.endorsements`, 'certificates that are not distrusted', bad)
   for (const [path, refused] of Object.entries(distrust.claims ?? {})) {
     const found = valuesAt(claims, path).find(value => refused.includes(value))
-    if (found !== undefined) refuse('appraisal.distrusted', `claims.${path}`, `none of ${refused.join(', ')}`, String(found))
+    if (found !== undefined) refuse('appraisal.distrusted', `${at}.${path}`, `none of ${refused.join(', ')}`, String(found))
   }
-  note(checks, 'distrust', 'not on the distrust list', '')
+}
+
+/** Devices of a bundle: firmware that nobody compared counts as old patch levels do. */
+function checkDevices({ devices = [] }: Claims, policy: AppraisalPolicy, checks: Check[]): void {
+  devices.forEach(({ facts, product }, i) => {
+    const known = facts.kind !== 'nvidia' || facts.referenceComplete
+    if (!known && policy.tcb !== 'any') refuse('appraisal.tcb', `claims.devices[${i}]`, 'firmware that was compared with its maker\'s reference values', product, 'add the reference manifests to the evidence, or let every owner agree to tcb: any')
+    note(checks, `device ${i}`, known ? `${product}, ${facts.kind}` : undefined, `${product}: firmware not compared`)
+  })
 }
 
 /** What the policy demands of single claims: one of these values, or at least this one. A claim that is not there satisfies nothing. */

@@ -32,17 +32,24 @@ export interface Found { readonly tcb: 'current' | 'outdated'; readonly recogniz
 
 /** An EAR of one submodule that speaks for five minutes from `now` (seconds since 1970). */
 export function earOf(p: Primitives, claims: Claims, found: Found, policy: AppraisalPolicy, now: number): Ear {
-  const vector = vectorOf(claims, found, policy)
+  const policyId = hashOf(p, utf8(jcs(policy)))
+  const submodule = (one: Claims, vector: TrustVector): Ear['submods'][string] => ({
+    'ear.status': statusOf(vector), 'ear.trustworthiness-vector': vector, 'ear.appraisal-policy-id': policyId,
+    'ear.trustee.annotated-evidence': { tee: one.tee, simulated: one.simulated, measurement: one.measurement, host_data: one.hostData, product: one.product },
+  })
   return {
     eat_profile: 'tag:ietf.org,2026:rats/ear#04', iat: now, exp: now + EAR_SECONDS, 'ear.verifier-id': { developer: 'https://cloister.dev', build: '0.1.0' },
     submods: {
-      cpu0: {
-        'ear.status': statusOf(vector), 'ear.trustworthiness-vector': vector,
-        'ear.appraisal-policy-id': hashOf(p, utf8(jcs(policy))),
-        'ear.trustee.annotated-evidence': { tee: claims.tee, simulated: claims.simulated, measurement: claims.measurement, host_data: claims.hostData, product: claims.product },
-      },
+      cpu0: submodule(claims, vectorOf(claims, found, policy)),
+      ...Object.fromEntries((claims.devices ?? []).map((device, i) => [`device${i}`, submodule(device, deviceVector(device))])),
     },
   }
+}
+
+/** A device is recognized as far as all its firmware was compared with its maker's values. */
+function deviceVector({ facts, debug, simulated }: Claims): TrustVector {
+  const known = facts.kind !== 'nvidia' || facts.referenceComplete
+  return { 'instance-identity': 0, configuration: debug ? 32 : 2, executables: known ? 2 : 33, hardware: simulated ? 97 : 2, 'runtime-opaque': debug ? 32 : 2 }
 }
 
 /** Values of draft-ietf-rats-ar4si section 2.3: 0 no word, 2 affirmed, 32 known weakness, 33 executables that nobody recognized, 97 hardware that nobody vouches for. */

@@ -82,9 +82,24 @@ function checkPlace(charter: Charter, request: Request, judged: Judged): void {
   const { claims } = judged
   if (on === undefined || !on.tee.some(tee => tee === claims.tee)) refuse('place.tee', `${at}.tee`, on?.tee.join(', ') ?? '', claims.tee, claims.simulated ? 'simulated silicon counts only where the charter names it' : undefined)
   if (on.tcb !== 'any' && judged.tcb !== 'current') refuse('place.tcb', `${at}.tcb`, 'current', judged.tcb, 'update the firmware, or let every owner agree to tcb: any')
-  if (on.gpu !== undefined) refuse('place.gpu', `${at}.gpu`, on.gpu.join(', '), 'evidence without a GPU')
+  checkGpus(on.gpu, claims, `${at}.gpu`)
   if (on.where !== undefined) refuse('place.where', `${at}.where`, on.where.join(', '), 'no endorsement of place')
   if (claims.debug) refuse('place.debug', 'claims.debug', 'false', 'true')
+}
+
+/** Families of GPUs as charters name them, by how NVIDIA's product names begin. */
+const FAMILIES: readonly (readonly [prefix: string, family: string])[] = [['GH', 'hopper'], ['GB', 'blackwell'], ['GR', 'rubin']]
+
+/** No GPU unless the charter lists some; then at least one, and every one of them of the list (by family or product), with all its firmware known. */
+function checkGpus(listed: readonly string[] | undefined, { devices = [] }: Claims, at: string): void {
+  const gpus = devices.filter(one => one.facts.kind === 'nvidia' && one.facts.device === 'gpu')
+  if (listed === undefined && gpus.length > 0) refuse('place.gpu', at, 'no GPU', gpus.map(one => one.product).join(', '), 'name the GPUs that may be attached, or run without them')
+  if (listed !== undefined && gpus.length === 0) refuse('place.gpu', at, listed.join(', '), 'evidence without a GPU')
+  gpus.forEach(({ product, debug, facts }, i) => {
+    const family = FAMILIES.find(([prefix]) => product.startsWith(prefix))?.[1]
+    if (listed?.some(one => one === family || one.toUpperCase() === product) !== true) refuse('place.gpu', at, listed?.join(', ') ?? 'no GPU', `GPU ${i}: ${product}`)
+    if (debug || facts.kind !== 'nvidia' || !facts.referenceComplete) refuse('place.gpu', at, 'GPUs whose firmware is known and not for debugging', `GPU ${i}: ${debug ? 'debugging is on' : 'firmware that was not compared with NVIDIA\'s reference values'}`, 'add the reference manifests of driver and VBIOS to the evidence')
+  })
 }
 
 function findGrant(charter: Charter, request: Request, now: number): { grant: Grant; at: string } {

@@ -56,6 +56,17 @@ test('simulated, sample, debug, old firmware, a GPU that is not there: each is r
   const where = scene(FRAUD)
   refused(decide(p, where.view, where.request, where.judged, where.nothing, now), 'place.where')
 })
+test('GPUs: only where the charter lists them, every one of the list, with firmware that is known', () => {
+  const device = (product: string, change: object = {}, facts: object = {}) => ({ product, debug: false, ...change, facts: { kind: 'nvidia', device: 'gpu', referenceComplete: true, ...facts } })
+  const gpus = scene(FRAUD.replace('tee: [snp, tdx], tcb: current, where: [EU]', 'tee: [snp], gpu: [hopper, gb202]'))
+  const none = scene()
+  const judge = (world: typeof none, devices: readonly object[]) => decide(p, world.view, world.request, world.judgedAs({ devices }), world.nothing, world.now)
+  ok(judge(gpus, [device('GH100'), device('GB202'), device('LS10', {}, { device: 'switch', referenceComplete: false })]))
+  ok(judge(none, []))
+  refused(judge(none, [device('GH100')]), 'place.gpu', /on\.gpu$/)
+  refused(judge(gpus, [device('LS10', {}, { device: 'switch' })]), 'place.gpu')
+  for (const bad of [device('GB100'), device('AD102'), device('GH100', { debug: true }), device('GH100', {}, { referenceComplete: false })]) refused(judge(gpus, [device('GH100'), bad]), 'place.gpu')
+})
 test('confused deputy: neither another program of the charter nor the same program of another charter gets the key', () => {
   const { value, lineage, view, request, judgedAs, nothing, now } = scene()
   const two = next(value, copy => { copy.programs['other'] = structuredClone(copy.programs['match'] ?? assert.fail()) })
