@@ -6,10 +6,17 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { isUtf8 } from 'node:buffer'
 import type { Hash } from '@cloister/core/charter/types'
-import { Refused, refuse } from '@cloister/core/refusal'
+import { toBase64 } from '@cloister/core/bytes/base64'
+import { JSON_LIMITS, parseJsonObject, type JsonObject } from '@cloister/core/bytes/json'
+import { parseQuote } from '@cloister/core/evidence/dcap/quote'
+import { REPORT_BYTES } from '@cloister/core/evidence/snp/report'
+import { orRefuse, Refused, refuse } from '@cloister/core/refusal'
 import { addCollateral, type FileReport } from '../collateral/add.ts'
 import { KINDS, LIMITS, titleOf, type Entry } from '../collateral/documents.ts'
+import { collateralFor } from '../collateral/fill.ts'
+import { serveCollateral } from '../collateral/serve.ts'
 import { openCollateral, type CollateralStore } from '../collateral/store.ts'
+import { VENDORS } from '../collateral/wanted.ts'
 import { nodePrimitives } from '../crypto/node.ts'
 import type { Screen } from './screen.ts'
 
@@ -100,6 +107,46 @@ export function pruneVerb(screen: Screen, options: Where & { readonly before: st
   const over = store.list().entries.filter(one => one.notAfter < before)
   for (const one of over) store.remove(one.digest)
   screen.result({ ok: true, removed: over.map(one => one.digest) }, `removed ${over.length} that were over before ${day(before)}`)
+}
+
+export function exportVerb(screen: Screen, options: Where & { readonly for: string; readonly at?: string; readonly out?: string }): void {
+  const at = options.at === undefined ? now() : timeOf('--at', options.at)
+  const { evidence, used, missing } = orRefuse(collateralFor(nodePrimitives, openCollateral(options.folder), evidenceIn(options.for), at))
+  for (const one of used) screen.ok(`${titleOf(one)}, ${day(one.notBefore)} to ${day(one.notAfter)}`)
+  for (const { what, needed, fix } of missing) {
+    screen.warn(`missing: ${what}${needed ? '' : ' (the verdict will say that it was not there)'}`)
+    screen.say(`  mend      ${fix}`)
+  }
+  const needed = missing.find(one => one.needed)
+  if (needed !== undefined) refuse('evidence.missing', options.for, needed.what, 'none', needed.fix)
+  const text = JSON.stringify(evidence)
+  if (options.out !== undefined) writeFileSync(options.out, text)
+  screen.result({ ok: true, evidence, at, used: used.map(summary), missing }, options.out === undefined ? text : `wrote ${options.out}`)
+}
+
+/** Evidence as JSON, or the bytes of an SNP report or a DCAP quote, which are told apart by their length and head. */
+function evidenceIn(path: string): JsonObject {
+  const bytes = readBytes(path)
+  if (isUtf8(bytes)) return parseJsonObject(bytes, { ...JSON_LIMITS, bytes: LIMITS.documentBytes, string: LIMITS.documentBytes })
+  if (bytes.length === REPORT_BYTES) return { kind: 'snp', report: toBase64(bytes), certificates: [] }
+  return { kind: parseQuote(bytes).tee, quote: toBase64(bytes) }
+}
+
+export async function serveVerb(screen: Screen, options: Where & { readonly port: string; readonly host: string; readonly upstream?: string }): Promise<void> {
+  const port = /^\d{1,5}$/.test(options.port) && Number(options.port) < 65_536 ? Number(options.port) : refuse('cli.usage', '--port', '0 to 65535', options.port)
+  const upstream = (options.upstream ?? '').split(',').filter(one => one !== '').map(name => VENDORS.find(one => one === name) ?? refuse('cli.usage', '--upstream', VENDORS.join(', '), name))
+  const store = openCollateral(options.folder)
+  for (const one of store.list().damaged) screen.warn(`${one.code}: ${one.at}: ${one.fix ?? ''}`)
+  const { url, close } = await serveCollateral(nodePrimitives, store, { port, hostname: options.host, upstream, log: line => screen.say(line) })
+  if (!['127.0.0.1', '::1', 'localhost'].includes(options.host)) screen.warn(`anybody who reaches ${options.host} can ask; what is handed out is public and signed`)
+  screen.result({ ok: true, url, folder: options.folder, documents: store.list().entries.length, upstream }, [
+    `collateral ${url}`, `KDS        ${url}/vcek/v1/Milan/cert_chain`, `PCCS       ${url}/sgx/certification/v4/`, `RIM        ${url}/v1/rim/`, `OCSP       ${url}/ocsp`,
+    `upstream   ${upstream.join(', ') || 'nobody: only what is here'}`, '', 'stop with Ctrl-C',
+  ].join('\n'))
+  await new Promise<void>(resolve => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+  })
+  await close()
 }
 
 /** Seconds since 1970 of a time that a person wrote. */

@@ -5,13 +5,13 @@
  * Trusts: the port and the two roots handed in.
  */
 import { equal } from '@cloister/core/bytes/bytes'
-import { toHex } from '@cloister/core/bytes/hex'
 import { fromBase64 } from '@cloister/core/bytes/base64'
+import { bitBytes, children, contentOf, der, type Der, derOid, derSequence, oidOf, readDer, TAG } from '@cloister/core/bytes/der'
+import { fromHex, toHex } from '@cloister/core/bytes/hex'
 import { fromUtf8 } from '@cloister/core/bytes/text'
 import { keyToSpki } from '@cloister/core/crypto/keys'
 import { isAbout, responderOf, sha1, type OcspAnswer, type OcspResponse } from '@cloister/core/crypto/ocsp'
 import type { HashName, Primitives } from '@cloister/core/crypto/primitives'
-import { bitBytes, children, readDer } from '@cloister/core/bytes/der'
 import { parseCertificate, verifySigned, type Certificate, type RevocationList } from '@cloister/core/crypto/x509'
 import { verifyRim, type VerifiedRim } from '@cloister/core/evidence/nvidia/rim'
 import { attempt, refuse } from '@cloister/core/refusal'
@@ -81,6 +81,7 @@ export function nvidiaAnswer(context: Context, response: OcspResponse): Document
 /** By which certificate an answer, or a question, names: algorithm, hashes of the issuer's name and key, serial number. */
 export const certificateId = (one: Pick<OcspAnswer, 'hash' | 'issuerNameHash' | 'issuerKeyHash' | 'serial'>): string => [one.hash, toHex(one.issuerNameHash), toHex(one.issuerKeyHash), one.serial].join(':')
 
+/** NVIDIA's tools ask by the first. */
 const HASHES: readonly (HashName | 'sha1')[] = ['sha384', 'sha256', 'sha1', 'sha512']
 
 /** Each name that an answer may use for a certificate. */
@@ -101,3 +102,37 @@ export function nvidiaList(context: Context, list: RevocationList): Document | u
   if (!rootsOf(context).some(root => equal(root.der, issuer.der))) chainSometime(context, issuer, rootsOf(context), [list.thisUpdate])
   return { kind: 'nvidia-crl', about: { name: issuer.subjectCommonName, issuer: toHex(context.p.hash('sha256', list.issuer)) }, notBefore: list.thisUpdate, notAfter: list.nextUpdate, bytes: list.der }
 }
+
+const HASH_OIDS: Readonly<Record<string, string>> = { sha1: '1.3.14.3.2.26', sha256: '2.16.840.1.101.3.4.2.1', sha384: '2.16.840.1.101.3.4.2.2', sha512: '2.16.840.1.101.3.4.2.3' }
+
+/** A question to a responder about certificates by their names, DER (RFC 6960 section 4.1), without a nonce: the answer is to be kept. */
+export function questionFor(names: readonly string[]): Uint8Array {
+  const one = (name: string) => {
+    const [hash = '', issuerName = '', issuerKey = '', serial = ''] = name.split(':')
+    const octets = (hex: string) => der(TAG.octetString, fromHex(hex))
+    return derSequence(derSequence(derSequence(derOid(HASH_OIDS[hash] ?? ''), der(TAG.null)), octets(issuerName), octets(issuerKey), der(TAG.integer, fromHex(serial))))
+  }
+  return derSequence(derSequence(derSequence(...names.map(one))))
+}
+
+const QUESTIONS_MAX = 16
+
+/**
+ * The names of the certificates that an OCSP request asks about. A nonce and other extensions are not looked at: the
+ * answers here were given before. Leaves with `evidence.parse` or `der.*`.
+ */
+export function readQuestion(bytes: Uint8Array): string[] {
+  const [request, ...signature] = children(readDer(bytes, 'ocsp'))
+  if (request === undefined || signature.length > 1) return refuse('evidence.parse', 'ocsp', 'an OCSP request', 'another form')
+  const list = children(request).find(one => one.tag === TAG.sequence)
+  const asked = list === undefined ? [] : children(list)
+  if (asked.length === 0 || asked.length > QUESTIONS_MAX) return refuse('evidence.parse', 'ocsp', `1 to ${QUESTIONS_MAX} certificates`, String(asked.length))
+  return asked.map(one => {
+    const [algorithm, name, key, serial] = children(needed(children(one)[0]))
+    const oid = oidOf(children(needed(algorithm))[0], 'ocsp')
+    const hash = Object.keys(HASH_OIDS).find(known => HASH_OIDS[known] === oid) ?? refuse('crypto.algorithm', 'ocsp', 'SHA-1 or SHA-2', oid)
+    return [hash, toHex(contentOf(name, TAG.octetString, 'ocsp')), toHex(contentOf(key, TAG.octetString, 'ocsp')), toHex(contentOf(serial, TAG.integer, 'ocsp'))].join(':')
+  })
+}
+
+const needed = (element: Der | undefined): Der => element ?? refuse('evidence.parse', 'ocsp', 'an OCSP request', 'a missing part')
