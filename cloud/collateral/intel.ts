@@ -31,9 +31,9 @@ export const bodyOf = ({ name, text, signature }: Omit<SignedText, 'chain'>): Ui
 /** Leaves with `evidence.collateral`, `x509.*`, `json.*` or `bytes.*`. */
 export function intelSigned(context: Context, signed: SignedText, update?: 'early'): Document {
   const json = parseJsonObject(signed.text)
+  const signer = signerOf(context, signed)
   const { tee, kind, about } = signed.name === 'tcbInfo' ? tcbInfo(json) : qeIdentity(json)
   const window = windowOf(json, signed.name)
-  const signer = signerOf(context, signed)
   const { path } = chainSometime({ ...context, certificates: [...signed.chain, ...context.certificates] }, signer, [context.roots.intel], [window.notBefore])
   return { kind, about: { tee, ...about, ...(update === undefined ? {} : { update }) }, ...window, bytes: bodyOf(signed), issuerChain: pemOf(path) }
 }
