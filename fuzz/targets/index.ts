@@ -1,5 +1,6 @@
 /** Every target there is. A new format adds its file here. */
 import type { Target } from '../target.ts'
+import { targets as bundle } from './bundle.ts'
 import { targets as bytes } from './bytes.ts'
 import { targets as cbor } from './cbor.ts'
 import { targets as corim } from './corim.ts'
@@ -12,4 +13,4 @@ import { targets as nvidia } from './nvidia.ts'
 import { targets as results } from './results.ts'
 import { targets as tokens } from './tokens.ts'
 
-export const targets: readonly Target[] = [...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...machines, ...nvidia, ...results, ...tokens]
+export const targets: readonly Target[] = [...bundle, ...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...machines, ...nvidia, ...results, ...tokens]
