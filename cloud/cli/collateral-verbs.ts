@@ -28,13 +28,14 @@ const day = (seconds: number) => new Date(seconds * 1000).toISOString().slice(0,
 export function addVerb(screen: Screen, files: readonly string[], options: Where & { readonly early?: boolean }): void {
   const read = files.map(path => ({ name: basename(path), bytes: readBytes(path), ...(options.early === true ? { update: 'early' as const } : {}) }))
   const reports = addCollateral(nodePrimitives, openCollateral(options.folder), read, now())
+  const [only] = reports
+  if (reports.length === 1 && only?.outcome.ok === false) throw new Refused(only.outcome.refusal)
   reports.forEach(report => showReport(screen, report))
   const refused = reports.flatMap(({ name, outcome }) => (outcome.ok ? [] : [{ file: name, refusal: outcome.refusal }]))
   const filed = reports.flatMap(({ name, outcome }) => (outcome.ok ? outcome.value.filed.map(({ title, entry, known, expired, superseded }) => ({ file: name, title, known, expired, superseded, ...summary(entry) })) : []))
   const [first] = refused
-  if (first !== undefined && filed.length === 0) throw new Refused(first.refusal)
   screen.result({ ok: first === undefined, filed, refused, ...(first === undefined ? {} : { refusal: first.refusal }) }, `filed ${filed.filter(one => !one.known).length}, known ${filed.filter(one => one.known).length}, refused ${refused.length}`)
-  // Some files were good: they are filed and said, and the status still tells that not all were.
+  // What was good is filed and said; the status still tells that not all was.
   if (first !== undefined) process.exitCode = 10
 }
 

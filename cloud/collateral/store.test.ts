@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -112,6 +112,13 @@ test('killed between writing aside and renaming: the store is as it was, and wor
   assert.deepEqual(after.list(), { entries: [entry], damaged: [] })
   assert.equal(after.put(document('torn'), 1).known, false)
   assert.deepEqual(after.list().entries.length, 2)
+  const [left = ''] = readdirSync(store.folder).filter(name => name.endsWith('.tmp'))
+  openCollateral(store.folder)
+  assert.ok(readdirSync(store.folder).includes(left), 'somebody may still be writing it')
+  utimesSync(join(store.folder, left), 1, 1)
+  writeFileSync(join(store.folder, '.mine.tmp'), '')
+  openCollateral(store.folder)
+  assert.deepEqual(readdirSync(store.folder).filter(name => name.endsWith('.tmp')), ['.mine.tmp'], 'after an hour nobody is')
 })
 
 test('only digests are names: no path leads out of the folder', context => {

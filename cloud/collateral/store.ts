@@ -34,6 +34,7 @@ export interface CollateralStore {
 /** @example const store = openCollateral('.cloister/collateral') */
 export function openCollateral(folder: string): CollateralStore {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
+  sweep(folder)
   const heads = new Map<string, { readonly stamp: string; readonly head: Result<Entry> }>()
   const headOf = (name: string): Result<Entry> => {
     const stamp = stampOf(join(folder, name))
@@ -48,7 +49,8 @@ export function openCollateral(folder: string): CollateralStore {
     folder, read,
     list: () => {
       const names = readdirSync(folder).filter(name => FILE.test(name))
-      for (const name of heads.keys()) if (!names.includes(name)) heads.delete(name)
+      const here = new Set(names)
+      for (const name of heads.keys()) if (!here.has(name)) heads.delete(name)
       const found = names.sort().map(headOf)
       return { entries: found.flatMap(one => (one.ok ? [one.value] : [])), damaged: found.flatMap(one => (one.ok ? [] : [one.refusal])) }
     },
@@ -72,7 +74,17 @@ export function openCollateral(folder: string): CollateralStore {
   }
 }
 
+/** What was written aside by somebody who was killed; an hour later nobody is writing it any more. */
+function sweep(folder: string): void {
+  for (const name of readdirSync(folder).filter(one => ASIDE.test(one))) {
+    const stat = statSync(join(folder, name), { throwIfNoEntry: false })
+    if (stat !== undefined && Date.now() - stat.mtimeMs > ASIDE_MS) rmSync(join(folder, name), { force: true })
+  }
+}
+
 const FILE = /^[0-9a-f]{64}$/
+const ASIDE = /^\.[0-9a-f]{64}\.\d+\.\d+\.tmp$/
+const ASIDE_MS = 3_600_000
 const FORM = 'cloister-collateral/1'
 
 const digestOf = (bytes: Uint8Array): Hash => `sha256:${hash('sha256', bytes)}`
