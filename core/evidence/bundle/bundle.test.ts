@@ -137,6 +137,8 @@ test('a fabric is whole: what links name is here and names them', () => {
   const gpu = (number: string, mode?: string): Device => ({ role: 'gpu', number, plan: mode === undefined ? {} : { opaque: fields => { fields.delete(OPAQUE.ppcieStatus); fields.set(OPAQUE.featureFlag, fromHex(mode)) } } })
   refused(at([gpu('01'), { role: 'switch', number: '09' }]), 'evidence.binding', 'parts') // the switch names another GPU
   refused(at([gpu('01'), gpu('02')]), 'evidence.binding', 'parts') // protected PCIe without its switch
+  refused(at([gpu('01'), gpu('02', '0100')]), 'evidence.binding', 'parts') // one of them says so
+  refused(at([{ role: 'switch', number: '09' }]), 'evidence.binding', 'parts') // a switch without its GPUs
   assert.ok(at([gpu('01', '0100')]).ok) // one GPU passed through names the switch of its board
   assert.ok(at([gpu('01', '0000'), gpu('02', '0000')]).ok)
   refused(at([gpu('01', '0100'), gpu('02', '0100'), gpu('03'), { role: 'switch', number: '09' }]), 'evidence.binding', 'parts') // the third is not known to the switch
@@ -205,15 +207,29 @@ test('shape: known fields, roles and kinds, at most 32 parts, no bundle in a bun
   const parts = json['parts'] as JsonObject[]
   const [first] = parts as [JsonObject]
   const inner = (change: Json) => ({ ...json, parts: [first, change] }) as JsonObject
+  // 16 MiB of texts and names in all parts together, and so many more.
+  const large = (more: number): JsonObject => {
+    const sized = (length: number): JsonObject[] => [first, { role: 'gpu', evidence: { kind: 'nvidia', report: 'A'.repeat(8 * 1024 * 1024), certificates: ['A'.repeat(length)] } }]
+    let base = 0
+    JSON.stringify(sized(0), (name, value: unknown) => { base += (/^\d*$/.test(name) ? 0 : name.length) + (typeof value === 'string' ? value.length : 0); return value })
+    return { ...json, parts: sized(16 * 1024 * 1024 - base + more) }
+  }
   const bad: [JsonObject, RefusalCode, string?][] = [
     [{ ...json, more: 1 }, 'evidence.parse', 'evidence.more'], [{ ...json, challenge: 1 }, 'evidence.parse'], [{ ...json, parts: {} }, 'evidence.parse', 'evidence.parts'], [{ ...json, parts: [] }, 'evidence.binding', 'parts[0].role'],
-    [inner('x'), 'evidence.parse', 'parts[1]'], [inner({ role: 'gpu' }), 'evidence.parse', 'parts[1].evidence'], [inner({ role: 'npu', evidence: {} }), 'evidence.parse', 'parts[1].role'], [inner({ role: 'constructor', evidence: {} }), 'evidence.parse', 'parts[1].role'],
+    [inner('x'), 'evidence.parse', 'parts[1]'], [inner({ role: 'gpu' }), 'evidence.parse', 'parts[1].evidence'], [inner({ role: 'npu', evidence: {} }), 'evidence.parse', 'parts[1].role'], [inner({ role: 'constructor', evidence: {} }), 'evidence.parse', 'parts[1].role'], [inner({ role: ['gpu'], evidence: {} }), 'evidence.parse', 'parts[1].role'],
     [inner({ role: 'gpu', evidence: {}, more: 1 }), 'evidence.parse', 'parts[1].more'], [inner({ role: 'gpu', evidence: { kind: 'snp' } }), 'evidence.kind', 'parts[1].evidence.kind'], [inner({ role: 'gpu', evidence: { kind: 'nvidia' } }), 'evidence.parse'],
     [{ ...json, parts: [{ role: 'cpu', evidence: json }] }, 'evidence.kind', 'parts[0].evidence.kind'], [inner({ role: 'gpu', evidence: json }), 'evidence.kind', 'parts[1].evidence.kind'],
     [{ ...json, parts: Array.from({ length: 33 }, () => first) }, 'bytes.too-large', 'evidence.parts'],
-    [inner({ role: 'gpu', evidence: { kind: 'nvidia', report: 'A'.repeat(17 * 1024 * 1024) } }), 'bytes.too-large', 'evidence.parts'],
+    [large(1), 'bytes.too-large', 'evidence.parts'],
   ]
   for (const [value, code, at] of bad) refused(read(value), code, at)
+  assert.ok(read(large(0)).ok)
+  assert.ok(read({ ...json, parts: [first, ...Array.from({ length: 31 }, () => parts[1] ?? first)] }).ok)
+  const simulated = { kind: 'simulated', report: '', certificates: [] }
+  assert.ok(read({ ...json, parts: [{ role: 'cpu', evidence: simulated }] }).ok)
+  let deep: Json = 'x'
+  for (let i = 0; i < 100_000; i++) deep = [deep]
+  refused(read(inner({ role: 'gpu', evidence: { kind: 'nvidia', report: deep } })), 'evidence.parse')
   refused(judge({ ...good, parts: Array.from({ length: 33 }, () => cpu) }), 'bytes.too-large', 'evidence.parts')
   refused(judge({ ...good, parts: Array.from({ length: 32 }, () => cpu) }), 'evidence.binding', 'parts[1].role')
 })

@@ -87,16 +87,28 @@ function shapeOf(json: Json, at: string): { role: Role; evidence: JsonObject } {
   return typeof role === 'string' && Object.hasOwn(ROLES, role) ? { role: role as Role, evidence } : refuse('evidence.parse', `${at}.role`, Object.keys(ROLES).join(', '), shown(role))
 }
 
-const characters = (value: Json): number => (typeof value === 'string' ? value.length : Array.isArray(value) ? value.reduce((sum: number, one: Json) => sum + 1 + characters(one), 0) : isObject(value) ? characters(Object.entries(value).flat()) : 1)
+/** Of all texts and names in it; without recursion, for its depth is not known. */
+function characters(value: Json): number {
+  const left = [value]
+  let sum = 0
+  for (let one = left.pop(); one !== undefined; one = left.pop()) {
+    if (typeof one === 'string') sum += one.length
+    if (Array.isArray(one)) for (const inner of one) left.push(inner)
+    else if (isObject(one)) for (const [name, inner] of Object.entries(one)) left.push(name, inner)
+  }
+  return sum
+}
 
-/** The CPU first and once, each role as often as it may be, each part of a kind that can play it. */
-function checkRoles(parts: readonly { readonly role: Role; readonly evidence: { readonly kind?: Json | undefined } }[]): void {
-  if (parts[0]?.role !== 'cpu') refuse('evidence.binding', 'parts[0].role', 'cpu', parts[0]?.role ?? 'no part', 'put the CPU first: it signs over all others')
+/** The CPU, which is first and once; each role as often as it may be, each part of a kind that can play it. */
+function checkRoles<T extends { readonly role: Role; readonly evidence: { readonly kind?: Json | undefined } }>(parts: readonly T[]): T {
+  const [root] = parts
+  if (root?.role !== 'cpu') return refuse('evidence.binding', 'parts[0].role', 'cpu', root?.role ?? 'no part', 'put the CPU first: it signs over all others')
   parts.forEach(({ role, evidence: { kind } }, i) => {
     const { kinds, max } = ROLES[role]
     if (!kinds.some(one => one === kind)) refuse('evidence.kind', `parts[${i}].evidence.kind`, `for a ${role} ${kinds.join(', ')}`, shown(kind))
     if (parts.slice(0, i).filter(one => one.role === role).length >= max) refuse('evidence.binding', `parts[${i}].role`, `at most ${max} of role ${role}`, 'more')
   })
+  return root
 }
 
 /**
@@ -109,15 +121,15 @@ export function verifyBundle(p: Primitives, bundle: BundleEvidence, options: Ver
   const { challenge, parts } = bundle
   if (!CHALLENGE.test(challenge)) refuse('evidence.parse', 'evidence.challenge', '32 to 64 bytes in lower-case hex', challenge)
   if (parts.length > LIMITS.parts) refuse('bytes.too-large', 'evidence.parts', `at most ${LIMITS.parts} parts`, String(parts.length))
-  checkRoles(parts)
+  const root = checkRoles(parts)
   // Devices of one machine share authorities and manifests: each is verified once.
   const shared = { ...options, cache: options.cache ?? new Map() }
-  const judgeAt = (i: number) => within(`parts[${i}]`, () => judge(parts[i]?.evidence ?? refuse('evidence.missing', 'evidence', 'a part', 'nothing'), shared))
-  const cpu = judgeAt(0)
-  const expected = toHex(bundleReportData(p, parts[0]?.evidence.kind ?? 'bundle', challenge, parts.slice(1)))
+  const judgeAt = (part: Part, i: number) => within(`parts[${i}]`, () => judge(part.evidence, shared))
+  const cpu = judgeAt(root, 0)
+  const expected = toHex(bundleReportData(p, root.evidence.kind, challenge, parts.slice(1)))
   // First of all the CPU: what it does not vouch for is not worth looking at.
   if (cpu.reportData !== expected) refuse('evidence.binding', 'parts[0].reportData', `${expected}: this challenge and exactly these ${parts.length - 1} devices`, cpu.reportData, 'take all parts again, from one machine, for one challenge')
-  const devices = parts.slice(1).map((part, i) => checkedDevice(p, judgeAt(i + 1), challenge, { role: part.role, index: i + 1, count: parts.length }))
+  const devices = parts.slice(1).map((part, i) => checkedDevice(p, judgeAt(part, i + 1), challenge, { role: part.role, index: i + 1, count: parts.length }))
   checkMachine(devices.filter(isNvidia), challenge)
   return joined(cpu, devices, challenge)
 }
