@@ -38,11 +38,15 @@ function charterFile(path: string): string {
 }
 
 /** Read a text file of bounded size. */
-export function readText(path: string, bytesMax = FILE_BYTES_MAX): string {
+export const readText = (path: string, bytesMax = FILE_BYTES_MAX): string => new TextDecoder().decode(readBytes(path, bytesMax))
+
+/** Read a file of bounded size. */
+export function readBytes(path: string, bytesMax = FILE_BYTES_MAX): Uint8Array {
   if (!existsSync(path)) refuse('cli.file', path, 'a file', 'no such file')
-  const size = statSync(path).size
-  if (size > bytesMax) refuse('cli.file', path, `at most ${bytesMax} bytes`, `${size} bytes`)
-  return readFileSync(path, 'utf8')
+  const found = statSync(path)
+  if (!found.isFile()) refuse('cli.file', path, 'a file', found.isDirectory() ? 'a folder' : 'something else')
+  if (found.size > bytesMax) refuse('cli.file', path, `at most ${bytesMax} bytes`, `${found.size} bytes`)
+  return new Uint8Array(readFileSync(path))
 }
 
 /** The digest under which a program's bytes stand in the charter, for programs whose bytes are a file. */

@@ -36,11 +36,12 @@ function program(screen: Screen): Command {
   add('run <charter>', 'run the program of a charter: place, attest, release, run, receipt').option('--data <asset=path>', 'data of an asset (again for each)', collect, [])
     .option('--program <name>', 'which program (default: the only one)').option('--out <dir>', 'where results and receipts go', 'cloister-run').option('--threads <n>', 'threads of the engine').addOption(cloud).addOption(lineage)
     .action((charter: string, options: { data: string[]; program?: string; out: string; threads?: string; cloud?: string; lineage?: string }) => conclude(screen, async () => (await import('./run.ts')).runCommand(screen, charter, options)))
-  add('verify <file>', 'judge a receipt, evidence, proof or charter, offline').option('--policy <file>', 'whose word counts for the log').option('--output <file>', 'a sealed result that must be in the receipt (again for each)', collect, [])
-    .option('--at <time>', 'judge evidence at this time (RFC 3339)').option('--report-data <hex>', 'what evidence must be bound to')
-    .action((file: string, options: { policy?: string; output: string[]; at?: string; reportData?: string }) => conclude(screen, async () => (await import('./verify.ts')).verifyCommand(screen, file, options, false)))
-  add('explain <file>', 'the same, in words').option('--policy <file>', 'whose word counts for the log').option('--output <file>', 'a sealed result', collect, []).option('--at <time>', 'judge evidence at this time')
-    .action((file: string, options: { policy?: string; output: string[]; at?: string }) => conclude(screen, async () => (await import('./verify.ts')).verifyCommand(screen, file, options, true)))
+  for (const verb of ['verify', 'explain'] as const) {
+    add(`${verb} <files...>`, verb === 'verify' ? 'judge a receipt, evidence of any machine, a proof or a charter, offline' : 'the same, in words: who vouches for whom').option('--policy <file>', 'whose word counts for the log; of evidence, what it must satisfy (JSON)').option('--output <file>', 'a sealed result that must be in the receipt (again for each)', collect, [])
+      .option('--at <time>', 'judge evidence at this time (RFC 3339)').option('--as-of <time>', 'judge evidence at this time, and show what today says differently').option('--report-data <hex>', 'what evidence must be bound to').option('--nonce <hex>', 'what the machine was asked with')
+      .option('--collateral <path>', 'a file of collateral for the evidence, or a folder of `cloister collateral`').option('--trust <file>', 'whom you believe beyond the vendors: TPM keys, CCA platforms, other verifiers (JSON)')
+      .action((files: string[], options: { output: string[]; policy?: string; at?: string; asOf?: string; reportData?: string; nonce?: string; collateral?: string; trust?: string }) => conclude(screen, async () => (await import('./verify.ts')).verifyCommand(screen, files, options, verb === 'explain')))
+  }
   add('plan <charter>', 'what a charter changes, for whom, and who must sign').option('--against <file>', 'the charter it follows').addOption(cloud)
     .action((charter: string, options: { against?: string; cloud?: string }) => conclude(screen, async () => (await import('./life.ts')).plan(screen, charter, options)))
   for (const verb of ['propose', 'approve', 'veto', 'enact'] as const) {

@@ -70,8 +70,8 @@ export function showRefusal(screen: Screen, refusal: Refusal): number {
   return statusOf(refusal.code)
 }
 
-const MALFORMED = /^(bytes|json|der)\.|^charter\.(syntax|limit|unknown-field|missing-field|value|dangling|duplicate|quorum)$|^(evidence|receipt|x509)\.parse$|^log\.(note|proof|checkpoint)$|^age\.header$|^cli\.(usage|file)$|^data\.(format|column|type)$/
+const MALFORMED = /^(bytes|json|der|cbor|xml)\.|^(corim\.syntax|appraisal\.policy|evidence\.kind)$|^charter\.(syntax|limit|unknown-field|missing-field|value|dangling|duplicate|quorum)$|^(evidence|receipt|x509)\.parse$|^log\.(note|proof|checkpoint)$|^age\.header$|^cli\.(usage|file)$|^data\.(format|column|type)$/
 
 function statusOf(code: RefusalCode): number {
-  return code === 'cli.unsupported' ? 20 : MALFORMED.test(code) ? 30 : 10
+  return code === 'cli.unsupported' || code === 'evidence.unsupported' ? 20 : MALFORMED.test(code) ? 30 : 10
 }

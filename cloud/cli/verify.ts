@@ -1,6 +1,7 @@
 /**
  * `cloister verify` and `cloister explain`: what a file is, whether it holds, what was proven and what was not. Offline:
- * nothing is fetched, nobody is asked. Kinds: a receipt bundle, evidence, a charter, a .tlog-proof.
+ * nothing is fetched, nobody is asked. Kinds: a receipt bundle, evidence of every machine (`evidence.ts`; several files of
+ * one machine together), a charter, a .tlog-proof.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
@@ -8,36 +9,32 @@ import { dirname, join } from 'node:path'
 import { charterDigest } from '@cloister/core/charter/canonical'
 import { openableWithoutOwner } from '@cloister/core/charter/explain'
 import { parseCharterYaml } from '@cloister/core/charter/yaml'
-import { shortfall } from '@cloister/core/appraisal/tcb'
 import type { Claims } from '@cloister/core/evidence/claims'
-import { parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
+import { detect } from '@cloister/core/evidence/detect'
 import { parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { parsePolicy, verifyCheckpoint } from '@cloister/core/log/policy'
 import { parseProof } from '@cloister/core/log/proof'
 import { orRefuse, refuse } from '@cloister/core/refusal'
 import { parseBundle, verifyReceipt, type Verdict } from '@cloister/core/verify'
 import { nodePrimitives } from '../crypto/node.ts'
-import { readText } from './folder.ts'
+import { isCharter, verifyEvidenceFiles, type EvidenceOptions } from './evidence.ts'
+import { readBytes, readText } from './folder.ts'
 import type { Screen } from './screen.ts'
 
-export interface VerifyOptions { readonly policy?: string; readonly output: readonly string[]; readonly at?: string; readonly reportData?: string }
+export interface VerifyOptions extends EvidenceOptions { readonly output: readonly string[] }
 
 const p = nodePrimitives
 
-export function verifyCommand(screen: Screen, file: string, options: VerifyOptions, inWords: boolean): void {
+export function verifyCommand(screen: Screen, files: readonly string[], options: VerifyOptions, inWords: boolean): void {
+  const [file = '', ...others] = files
+  const pieces = files.flatMap(name => orRefuse(detect(p, { name, bytes: readBytes(name) })))
+  const [first] = pieces
+  const kind = first === undefined ? undefined : first.what === 'receipt' || first.what === 'tlog-proof' ? first.what : isCharter(first) ? 'charter' : undefined
+  if (kind === undefined) return verifyEvidenceFiles(screen, pieces, options, inWords)
+  if (others.length > 0) refuse('cli.usage', 'command line', `one ${kind} at a time`, `${files.length} files`)
   const text = readText(file)
-  const kind = kindOf(text)
   if (kind === 'receipt') return receipt(screen, file, text, options, inWords)
-  if (kind === 'evidence') return evidence(screen, text, options)
-  if (kind === 'proof') return proof(screen, text, options)
-  return charter(screen, text)
-}
-
-function kindOf(text: string): 'receipt' | 'evidence' | 'proof' | 'charter' {
-  const start = text.slice(0, 400)
-  if (start.startsWith('c2sp.org/tlog-proof@')) return 'proof'
-  if (/^\s*\{\s*"bundle"/.test(start)) return 'receipt'
-  return /"report"|"kind"\s*:\s*"(snp|simulated)"/.test(start) && !start.includes('"charter"') ? 'evidence' : 'charter'
+  return kind === 'tlog-proof' ? proof(screen, text, options) : charter(screen, text)
 }
 
 function receipt(screen: Screen, file: string, text: string, options: VerifyOptions, inWords: boolean): void {
@@ -72,21 +69,6 @@ function words(verdict: Verdict): string[] {
 /** Whose root the evidence of a kind of machine chains to, or who else vouches for it. */
 const VENDORS: Readonly<Record<Claims['facts']['kind'], string>> = { snp: 'AMD', dcap: 'Intel', nitro: 'AWS', tpm: 'the maker of its TPM, or whoever enrolled its key', azure: 'its processor\'s maker, through Azure\'s paravisor', nvidia: 'NVIDIA', token: 'another verifier', cca: 'whoever named its platform key' }
 const vendorOf = (claims: Claims): string => VENDORS[claims.facts.kind]
-
-function evidence(screen: Screen, text: string, options: VerifyOptions): void {
-  const value = orRefuse(parseEvidence(JSON.parse(text)))
-  const at = options.at === undefined ? Date.now() : Date.parse(options.at)
-  if (Number.isNaN(at)) refuse('cli.usage', '--at', 'a time like 2026-11-20T12:00:00Z', options.at ?? '')
-  const claims = orRefuse(verifyEvidence(p, value, { now: Math.floor(at / 1000) }))
-  if (options.reportData !== undefined && claims.reportData !== options.reportData.toLowerCase()) refuse('evidence.report-data', 'claims.reportData', options.reportData, claims.reportData)
-  if (claims.simulated) screen.warn('SIMULATED silicon: anybody can make this')
-  screen.ok(`signed by a ${claims.signer.toUpperCase()} of ${claims.product}, chained to ${claims.simulated ? 'the simulated root' : vendorOf(claims)}`)
-  for (const [name, good, detail] of [['debug', !claims.debug, String(claims.debug)], ['migration', !claims.migration, String(claims.migration)], ['patch levels', shortfall(claims) === undefined, shortfall(claims) ?? 'at or above the reviewed minimum']] as const) {
-    good ? screen.ok(`${name}: ${detail}`) : screen.warn(`${name}: ${detail}`)
-  }
-  if (options.reportData === undefined) screen.warn('report data: NOT CHECKED: evidence proves freshness only when it is compared (--report-data)')
-  screen.result({ ok: true, kind: 'evidence', claims }, `${claims.tee} ${claims.product}: measurement ${claims.measurement}`)
-}
 
 function proof(screen: Screen, text: string, options: VerifyOptions): void {
   const parsed = orRefuse(parseProof(text))
