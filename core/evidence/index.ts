@@ -84,7 +84,7 @@ function judge(p: Primitives, evidence: Evidence, options: VerifyOptions): Claim
 const azureHardware = (p: Primitives): HardwareJudges => ({
   snp: (report, { certificates = [], crls }, options) => verifySnp(p, { kind: 'snp', report: toBase64(report), certificates, ...(crls === undefined ? {} : { crls }) }, options, amdRoots()),
   tdx: (quote, { collateral }, options) => {
-    if (collateral === undefined) return refuse('evidence.missing', 'collateral', 'Intel\'s collateral for the TD quote', 'none', 'fetch it from the provisioning certification service and add it to the evidence')
+    if (collateral === undefined) return refuse('evidence.missing', 'collateral', 'Intel\'s collateral for the TD quote', 'none', 'hand it in beside the quote (--collateral), or fill it in: cloister collateral export --for FILE')
     return verifyDcap(p, readDcap({ kind: 'tdx', quote: toBase64(quote), collateral }, 'tdx'), options)
   },
 })

@@ -66,7 +66,7 @@ export interface DcapFacts {
 /** Evidence of this kind as it came from outside, checked for shape only. */
 export function readDcap<K extends 'tdx' | 'sgx'>(json: JsonObject, kind: K): DcapEvidence<K> {
   onlyFields(json, ['kind', 'quote', 'collateral', ...(kind === 'tdx' ? ['eventLog'] : [])])
-  if (json['collateral'] === undefined) refuse('evidence.missing', 'evidence.collateral', 'Intel\'s collateral for the platform', 'nothing', 'fetch it from the provisioning certification service and add it to the evidence')
+  if (json['collateral'] === undefined) refuse('evidence.missing', 'evidence.collateral', 'Intel\'s collateral for the platform', 'nothing', 'hand it in beside the quote (--collateral), or fill it in: cloister collateral export --for FILE')
   return { kind, quote: textOf(json, 'quote'), collateral: readCollateral(objectOf(json, 'collateral')), ...(json['eventLog'] === undefined ? {} : { eventLog: textOf(json, 'eventLog') }) }
 }
 
