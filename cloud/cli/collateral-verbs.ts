@@ -6,10 +6,8 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { isUtf8 } from 'node:buffer'
 import type { Hash } from '@cloister/core/charter/types'
-import { toBase64 } from '@cloister/core/bytes/base64'
-import { JSON_LIMITS, parseJsonObject, type JsonObject } from '@cloister/core/bytes/json'
-import { parseQuote } from '@cloister/core/evidence/dcap/quote'
-import { REPORT_BYTES } from '@cloister/core/evidence/snp/report'
+import type { JsonObject } from '@cloister/core/bytes/json'
+import { assemble, detect } from '@cloister/core/evidence/detect'
 import { orRefuse, Refused, refuse } from '@cloister/core/refusal'
 import { addCollateral, type FileReport } from '../collateral/add.ts'
 import { KINDS, LIMITS, titleOf, type Entry } from '../collateral/documents.ts'
@@ -110,7 +108,7 @@ export function pruneVerb(screen: Screen, options: Where & { readonly before: st
   screen.result({ ok: true, removed: over.map(one => one.digest) }, `removed ${over.length} that were over before ${day(before)}`)
 }
 
-export function exportVerb(screen: Screen, options: Where & { readonly for: string; readonly at?: string; readonly out?: string }): void {
+export function exportVerb(screen: Screen, options: Where & { readonly for: readonly string[]; readonly at?: string; readonly out?: string }): void {
   const at = options.at === undefined ? now() : timeOf('--at', options.at)
   const { evidence, used, missing } = orRefuse(collateralFor(nodePrimitives, openCollateral(options.folder), evidenceIn(options.for), at))
   for (const one of used) screen.ok(`${titleOf(one)}, ${day(one.notBefore)} to ${day(one.notAfter)}`)
@@ -119,18 +117,15 @@ export function exportVerb(screen: Screen, options: Where & { readonly for: stri
     screen.say(`  mend      ${fix}`)
   }
   const needed = missing.find(one => one.needed)
-  if (needed !== undefined) refuse('evidence.missing', options.for, needed.what, 'none', needed.fix)
+  if (needed !== undefined) refuse('evidence.missing', options.for.join(', '), needed.what, 'none', needed.fix)
   const text = JSON.stringify(evidence)
   if (options.out !== undefined) writeFileSync(options.out, text)
   screen.result({ ok: true, evidence, at, used: used.map(summary), missing }, options.out === undefined ? text : `wrote ${options.out}`)
 }
 
-/** Evidence as JSON, or the bytes of an SNP report or a DCAP quote, which are told apart by their length and head. */
-function evidenceIn(path: string): JsonObject {
-  const bytes = readBytes(path)
-  if (isUtf8(bytes)) return parseJsonObject(bytes, { ...JSON_LIMITS, bytes: LIMITS.documentBytes, string: LIMITS.documentBytes })
-  if (bytes.length === REPORT_BYTES) return { kind: 'snp', report: toBase64(bytes), certificates: [] }
-  return { kind: parseQuote(bytes).tee, quote: toBase64(bytes) }
+/** Evidence of one or more files of one machine, whatever form they have. */
+function evidenceIn(paths: readonly string[]): JsonObject {
+  return orRefuse(assemble(paths.flatMap(path => orRefuse(detect(nodePrimitives, { name: basename(path), bytes: readBytes(path) })))))
 }
 
 export async function serveVerb(screen: Screen, options: Where & { readonly port: string; readonly host: string; readonly upstream?: string }): Promise<void> {

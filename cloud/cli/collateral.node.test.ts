@@ -28,7 +28,7 @@ test('an empty store; usage, files and digests that are none', () => {
   writeFileSync(join(home, 'note.txt'), 'hello')
   const statuses: [string[], number, string][] = [
     [['add', 'none.der'], 30, 'cli.file'], [['add', 'note.txt'], 30, 'evidence.parse'], [['add', '.'], 30, 'cli.file'], [['show', 'xyz'], 30, 'cli.usage'], [['show', 'abcdef'], 30, 'cli.file'], [['show', 'a'.repeat(64)], 30, 'cli.file'], [['remove', 'a'.repeat(64)], 30, 'cli.file'],
-    [['prune', '--before', 'yesterday'], 30, 'cli.usage'], [['list', '--kind', 'x'], 30, 'cli.usage'], [['serve', '--port', '99999'], 30, 'cli.usage'], [['serve', '--upstream', 'https://example.org'], 30, 'cli.usage'], [['export', '--for', 'note.txt'], 30, 'json.syntax'], [['nothing'], 30, 'cli.usage'],
+    [['prune', '--before', 'yesterday'], 30, 'cli.usage'], [['list', '--kind', 'x'], 30, 'cli.usage'], [['serve', '--port', '99999'], 30, 'cli.usage'], [['serve', '--upstream', 'https://example.org'], 30, 'cli.usage'], [['export', '--for', 'note.txt'], 10, 'evidence.missing'], [['nothing'], 30, 'cli.usage'],
   ]
   for (const [args, status, code] of statuses) {
     const ran = run(...args, '--json')
@@ -67,6 +67,14 @@ test('evidence is exported with the collateral of a time; without it, the comman
   assert.equal(run('export', '--for', quote, '--at', '2025-07-01T00:00:00Z', '--out', 'evidence.json').status, 0)
   const evidence = JSON.parse(readFileSync(join(home, 'evidence.json'), 'utf8')) as { kind: string; collateral: object }
   assert.deepEqual([evidence.kind, Object.keys(evidence.collateral).length], ['tdx', 8])
+})
+
+test('a GPU by its report and its certificates, two files', { skip: missing }, () => {
+  const folder = join(vectors, 'nvidia/google__go-nvattest-tools/nv-hopper-550.90.07-full-rim')
+  run('add', ...readdirSync(folder).filter(name => name !== 'report.bin').map(name => join(folder, name)))
+  const ran = run('export', '--for', join(folder, 'report.bin'), join(folder, 'chain.pem'), '--at', '2025-10-24T12:00:00Z', '--json')
+  const evidence = ran.json['evidence'] as Record<string, string[]>
+  assert.deepEqual([ran.status, evidence['kind'], evidence['rims']?.length, (ran.json['missing'] as unknown[]).length > 0], [0, 'nvidia', 2, true])
 })
 
 test('serve says where it listens, answers, and ends when it is told to', async () => {

@@ -16,8 +16,8 @@ export function collateralCommand(screen: Screen): Command {
   add('show <digest>', 'one document; its bytes with --out').option('--out <file>', 'where its bytes go').action((digest: string, options: { folder: string; out?: string }) => run(verbs => verbs.showVerb(screen, digest, options)))
   add('remove <digests...>', 'take documents out').action((digests: string[], options: { folder: string }) => run(verbs => verbs.removeVerb(screen, digests, options)))
   add('prune', 'take out what was over before a time').requiredOption('--before <time>', 'like 2026-01-01').action((options: { folder: string; before: string }) => run(verbs => verbs.pruneVerb(screen, options)))
-  add('export', 'evidence with its collateral filled in, in force at a time').requiredOption('--for <file>', 'evidence: JSON, or an SNP report or DCAP quote as bytes').option('--at <time>', 'default: now').option('--out <file>', 'default: stdout')
-    .action((options: { folder: string; for: string; at?: string; out?: string }) => run(verbs => verbs.exportVerb(screen, options)))
+  add('export', 'evidence with its collateral filled in, in force at a time').requiredOption('--for <files...>', 'evidence in any form; the files of one machine').option('--at <time>', 'default: now').option('--out <file>', 'default: stdout')
+    .action((options: { folder: string; for: string[]; at?: string; out?: string }) => run(verbs => verbs.exportVerb(screen, options)))
   add('serve', 'answer at the vendors\' own paths (AMD KDS, Intel PCS, NVIDIA RIM and OCSP) from what is here').option('--port <n>', 'port', '7801').option('--host <address>', 'default: loopback only', '127.0.0.1').option('--upstream <vendors>', 'ask these for what is not here: amd, intel, nvidia')
     .action((options: { folder: string; port: string; host: string; upstream?: string }) => run(verbs => verbs.serveVerb(screen, options)))
   return group

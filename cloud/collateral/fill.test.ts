@@ -8,6 +8,8 @@ import type { JsonObject } from '@cloister/core/bytes/json'
 import { readDcap, verifyDcap } from '@cloister/core/evidence/dcap/verify'
 import { readNvidia, verifyNvidia } from '@cloister/core/evidence/nvidia/verify'
 import { readSnp, verifySnp } from '@cloister/core/evidence/snp/verify'
+import { verifyBundle, type BundleEvidence } from '@cloister/core/evidence/bundle/bundle'
+import { bundleOf, judgeWith, OPTIONS } from '@cloister/core/evidence/bundle/bundle.fixture'
 import { snpEvidence } from '@cloister/core/evidence/azure/azure.fixture'
 import { holder } from '@cloister/core/evidence/snp/snp.fixture'
 import { IDENTITY, list as nvidiaListOf, read as certificateOf } from '@cloister/core/evidence/nvidia/nvidia.fixture'
@@ -202,6 +204,24 @@ test('NVIDIA: lists of the authorities above a device', context => {
   assert.deepEqual(evidence['crls'], [nvidiaListOf(IDENTITY)])
   assert.equal(codeOf(() => nvidia(evidence)), 'accepted')
   assert.deepEqual(fill(store, { ...nvidiaEvidence(), crls: [nvidiaListOf(IDENTITY)] }).evidence['crls'], [nvidiaListOf(IDENTITY)], 'once')
+})
+
+test('a bundle: the collateral of each part, and what the CPU vouches for stays', context => {
+  const bundle = bundleOf()
+  const store = newStore(context)
+  const bring = { ...bundle, parts: bundle.parts.map(part => (part.evidence.kind === 'nvidia' && part.role === 'gpu' ? { ...part, evidence: { ...part.evidence, rims: [driverRim(), vbiosRim()] } } : part)) }
+  const [report] = add(store, file('bundle.json', JSON.stringify({ ...bring, parts: bring.parts.filter(part => part.role !== 'vtpm') })), file('crl', arkList()))
+  assert.ok(report?.outcome.ok === true, JSON.stringify(report))
+  const bare = { ...bundle, parts: bundle.parts.map(part => (part.evidence.kind === 'snp' ? { ...part, evidence: { ...part.evidence, certificates: [] } } : part)) }
+  const { evidence } = fill(store, bare)
+  const parts = evidence['parts'] as { evidence: Record<string, unknown> }[]
+  assert.deepEqual(parts[0]?.evidence['certificates'], bundle.parts[0]?.evidence.kind === 'snp' ? bundle.parts[0].evidence.certificates : undefined)
+  assert.deepEqual(parts.map(one => (one.evidence['rims'] as string[] | undefined)?.length), [undefined, 2, 2, undefined, undefined])
+  const claims = verifyBundle(p, evidence as unknown as BundleEvidence, OPTIONS, judgeWith(p))
+  assert.deepEqual(claims.devices?.map(one => one.facts.kind === 'nvidia' && one.facts.referenceComplete), [true, true, false, false])
+  assert.equal(codeOf(() => fill(store, { kind: 'bundle', parts: [1] })), 'evidence.parse')
+  assert.equal(codeOf(() => fill(store, { kind: 'bundle', parts: Array.from({ length: 33 }, () => ({})) })), 'evidence.parse')
+  assert.deepEqual(fill(store, { kind: 'bundle', parts: [{ role: 'cpu', evidence: { kind: 'bundle', parts: [1] } }] }).evidence['parts'], [{ role: 'cpu', evidence: { kind: 'bundle', parts: [1] } }])
 })
 
 test('other kinds come back as they are; a damaged document is refused and named', context => {

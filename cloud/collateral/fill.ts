@@ -88,9 +88,14 @@ function complete(shelf: Shelf, json: JsonObject): JsonObject {
     case 'tdx': case 'sgx': return { ...json, collateral: intelParts(shelf, json, fromBase64(text(json, 'quote'), 'quote')) }
     case 'azure': return azureParts(shelf, json)
     case 'nvidia': return { ...json, ...nvidiaParts(shelf, json) }
+    case 'bundle': return { ...json, parts: partsIn(json).map(part => ({ ...part, ...(isObject(part['evidence']) && part['evidence']['kind'] !== 'bundle' ? { evidence: complete(shelf, part['evidence']) } : {}) })) }
     default: return json
   }
 }
+
+/** The parts of a bundle; what the CPU vouches for does not include their collateral. */
+const partsIn = (json: JsonObject): JsonObject[] => (Array.isArray(json['parts']) && json['parts'].length <= PARTS_MAX ? json['parts'].map((one, i) => (isObject(one) ? one : refuse('evidence.parse', `evidence.parts[${i}]`, 'an object', 'another value'))) : refuse('evidence.parse', 'evidence.parts', `a list of at most ${PARTS_MAX}`, 'another value'))
+const PARTS_MAX = 32
 
 function azureParts(shelf: Shelf, json: JsonObject): JsonObject {
   const hcl = readHclReport(shelf.p, fromBase64(text(json, 'hclReport'), 'hclReport'))

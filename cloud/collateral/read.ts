@@ -123,6 +123,7 @@ function ofCollateral(json: JsonObject): Piece[] {
 
 /** The collateral that evidence brings, of any kind; the evidence itself is not judged. */
 function ofEvidence(json: JsonObject): Piece[] {
+  if (json['kind'] === 'bundle' && Array.isArray(json['parts'])) return json['parts'].slice(0, LIMITS.documentsOfFile).flatMap(part => (isObject(part) && isObject(part['evidence']) && part['evidence']['kind'] !== 'bundle' ? ofEvidence(part['evidence']) : []))
   const each = (key: string): [Uint8Array, string][] => strings(json[key], key).map((one, i) => [fromBase64(one, `${key}[${i}]`), `${key}[${i}]`])
   const quotes = ['quote', 'tdQuote'].flatMap(key => (typeof json[key] === 'string' ? ofBinary(key, fromBase64(json[key], key)) : []))
   return [
