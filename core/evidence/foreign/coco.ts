@@ -187,9 +187,6 @@ export function sdkDevices(list: Json, bond: DraftDevice['bond']): DraftDevice[]
 }
 
 const HASHES: readonly HashName[] = ['sha256', 'sha384', 'sha512']
-/** Where a kind carries what the host bound at launch, bytes: SNP, TDX and SGX cut or pad, CCA wants all of it. */
-const HOST_BYTES: Readonly<Record<string, number>> = { snp: 32, tdx: 48, sgx: 64, cca: 64 }
-
 /** Init-data is the raw text of a TOML file that names its own hash; a vTPM has it extended into register 8. */
 function initData(p: Primitives, kind: Json | undefined, json: Json | undefined): Binding[] {
   if (json === undefined || json === null) return []
@@ -207,7 +204,8 @@ function initDigest(p: Primitives, toml: string): Uint8Array {
 function initBinding(p: Primitives, kind: Json | undefined, digest: Uint8Array): Binding {
   const of = 'the digest of the init-data'
   if (kind === 'azure' || kind === 'tpm') return digest.length === 32 ? { claim: 'PCR8', expected: toHex(p.hash('sha256', concat(new Uint8Array(32), digest))), of } : refuse('evidence.parse', 'init-data.algorithm', 'sha256 for a vTPM', `${digest.length} bytes`)
-  const length = HOST_BYTES[String(kind)] ?? refuse('evidence.unsupported', 'init-data', 'a TEE that binds it', String(kind))
+  // SNP and TDX cut it, SGX pads it, CCA wants all of its field.
+  const length = kind === 'snp' ? 32 : kind === 'tdx' ? 48 : 64
   if (kind === 'cca' && digest.length !== length) refuse('evidence.parse', 'init-data.algorithm', 'sha512 for CCA', `${digest.length} bytes`)
   return { claim: 'hostData', expected: toHex(concat(digest, new Uint8Array(64)).slice(0, length)), of }
 }

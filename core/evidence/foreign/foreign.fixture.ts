@@ -1,10 +1,15 @@
 /** Documents of other systems for tests, written as those systems write them, around evidence under the test roots; one change at a time. */
 import { fromBase64, toBase64, toBase64Url } from '../../bytes/base64.ts'
 import { concat } from '../../bytes/bytes.ts'
+import type { Writable } from '../../bytes/cbor.ts'
+import { derOid, derSequence } from '../../bytes/der.ts'
 import { fromHex, toHex } from '../../bytes/hex.ts'
 import { jcs } from '../../bytes/jcs.ts'
 import type { Json, JsonObject } from '../../bytes/json.ts'
 import { utf8 } from '../../bytes/text.ts'
+import { writeSign1 } from '../../crypto/cose.ts'
+import { es384 } from '../../crypto/cose.fixture.ts'
+import { basicConstraintsCa, issueCertificate, keyUsage, type CertificatePlan } from '../../crypto/issue.ts'
 import { keyToSpki } from '../../crypto/keys.ts'
 import { writePem } from '../../crypto/pem.ts'
 import { portable as p } from '../../crypto/portable.ts'
@@ -12,7 +17,7 @@ import { snpEvidence as azureSnp, tdxEvidence as azureTdx, type AzurePlan } from
 import { ccaToken } from '../cca/cca.fixture.ts'
 import { evidenceOf as dcapEvidence, type Plan } from '../dcap/dcap.fixture.ts'
 import { evidenceOf as deviceEvidence, type DevicePlan } from '../nvidia/nvidia.fixture.ts'
-import { snpInput, type SnpPlan } from '../snp/snp.fixture.ts'
+import { NOW, snpInput, type SnpPlan } from '../snp/snp.fixture.ts'
 import { evidenceOf as tpmEvidence } from '../tpm/evidence.fixture.ts'
 import { AK_RSASSA } from '../tpm/tpm.fixture.ts'
 
@@ -127,7 +132,7 @@ export function pcsResponses(): JsonObject[] {
   const one = dcapEvidence().collateral
   const signed = (member: string, document: string, signature: string) => toBase64(utf8(`{"${member}":${document},"signature":"${signature}"}`))
   return [
-    { url: `${base}/tdx/certification/v4/tcb?fmspc=00906EA10000`, headers: { 'TCB-Info-Issuer-Chain': [encodeURIComponent(one.tcb_info_issuer_chain)] }, body_base64: signed('tcbInfo', one.tcb_info, one.tcb_info_signature) },
+    { url: `${base}/tdx/certification/v4/tcb?fmspc=00906EA10000`, headers: { 'Content-Type': ['application/json'], 'TCB-Info-Issuer-Chain': [encodeURIComponent(one.tcb_info_issuer_chain)] }, body_base64: signed('tcbInfo', one.tcb_info, one.tcb_info_signature) },
     { url: `${base}/tdx/certification/v4/qe/identity`, headers: { 'SGX-Enclave-Identity-Issuer-Chain': [encodeURIComponent(one.qe_identity_issuer_chain)] }, body_base64: signed('enclaveIdentity', one.qe_identity, one.qe_identity_signature) },
     { url: `${base}/sgx/certification/v4/pckcrl?ca=platform&encoding=der`, headers: {}, body_base64: toBase64(fromHex(one.pck_crl)) },
     { url: 'https://certificates.trustedservices.intel.com/IntelSGXRootCA.der', headers: {}, body_base64: toBase64(fromHex(one.root_ca_crl)) },
@@ -147,7 +152,7 @@ export const tinfoil2 = (report: Uint8Array, tee: 'sev-snp' | 'tdx' = 'sev-snp')
 const RUNTIME = 0x08000001
 export const runtimeEvent = (event: string, payload: Uint8Array, digest = true): JsonObject => ({ imr: 3, event_type: RUNTIME, digest: digest ? toHex(sha('sha384', concat(new Uint8Array([1, 0, 0, 8]), utf8(`:${event}:`), payload))) : '', event, event_payload: toHex(payload) })
 export const COMPOSE = '{"name":"app"}'
-export const APP: readonly JsonObject[] = [runtimeEvent('system-preparing', new Uint8Array()), runtimeEvent('app-id', fromHex('3763')), runtimeEvent('compose-hash', sha('sha256', COMPOSE)), runtimeEvent('system-ready', new Uint8Array()), runtimeEvent('compose-hash', new Uint8Array(32))]
+export const APP: readonly JsonObject[] = [runtimeEvent('system-preparing', new Uint8Array()), runtimeEvent('app-id', fromHex('3763')), runtimeEvent('compose-hash', sha('sha256', COMPOSE)), runtimeEvent('boot-mr-done', new Uint8Array()), runtimeEvent('system-ready', new Uint8Array()), runtimeEvent('compose-hash', new Uint8Array(32))]
 const BOOT: readonly JsonObject[] = [0, 1, 2].map(imr => ({ imr, event_type: 4, digest: toHex(sha('sha384', new Uint8Array(4))), event: '', event_payload: '00000000' }))
 
 /** A quote whose registers this log gives, and the log. */
@@ -156,4 +161,22 @@ export function dstackGuest(data: Uint8Array, app: readonly JsonObject[] = APP):
   const digestsOf = (imr: number) => [...BOOT, ...app].filter(one => one['imr'] === imr).map(one => String(one['digest'] === '' ? runtimeEvent(String(one['event']), fromHex(String(one['event_payload'])))['digest'] : one['digest']))
   const quote = tdx(data, { body: (bytes, start) => { for (const imr of [0, 1, 2, 3]) bytes.set(fold(digestsOf(imr)), start + 328 + 48 * imr) } }).quote
   return { quote: toHex(fromBase64(quote)), log: [...BOOT, ...app] }
+}
+
+const uvmKeys = { root: es384('uvm root'), ca: es384('uvm ca'), leaf: es384('uvm leaf'), stranger: es384('uvm stranger') }
+type UvmName = keyof typeof uvmKeys
+const usages = (...oids: readonly string[]) => ({ oid: '2.5.29.37', value: derSequence(...oids.map(derOid)) })
+const uvmCertificate = (name: UvmName, issuer: UvmName, change: Partial<CertificatePlan> = {}) => issueCertificate({ serial: new Uint8Array([name.length]), issuer, subject: name, key: uvmKeys[name].key, notBefore: NOW - 100 * 86_400, notAfter: NOW + 100 * 86_400, extensions: name === 'leaf' ? [keyUsage(0x80), usages('1.2.3', '1.2.4')] : [basicConstraintsCa(), keyUsage(0x06)], ...change }, uvmKeys[issuer].issuer)
+const uvmRoot = uvmCertificate('root', 'root')
+/** Whose endorsements of utility VMs count in these tests. */
+export const UVM_TEST_ISSUER = `did:x509:0:sha256:${toBase64Url(sha('sha256', uvmRoot))}::eku:1.2.4`
+
+export interface UvmPlan { readonly protected?: readonly (readonly [Writable, Writable])[]; readonly payload?: JsonObject; readonly leaf?: Partial<CertificatePlan>; readonly root?: UvmName; readonly signer?: UvmName; readonly chain?: (chain: Uint8Array[]) => Uint8Array[]; readonly algorithm?: number }
+/** An endorsement of what `snp` launches. */
+export function uvmEndorsement(plan: UvmPlan = {}): string {
+  const chain = [uvmCertificate('leaf', 'ca', plan.leaf), uvmCertificate('ca', 'root'), plan.root === undefined ? uvmRoot : uvmCertificate(plan.root, plan.root)]
+  const head = new Map<Writable, Writable>([[1, plan.algorithm ?? -35], [3, 'application/json'], [33, (plan.chain ?? (list => list))(chain)], ['iss', UVM_TEST_ISSUER], ['feed', 'TestPlat'], ...plan.protected ?? []])
+  for (const [key, value] of head) if (value === undefined) head.delete(key)
+  const payload = utf8(JSON.stringify({ 'x-ms-sevsnpvm-guestsvn': '104', 'x-ms-sevsnpvm-launchmeasurement': '3e'.repeat(48), ...plan.payload }))
+  return toBase64(writeSign1({ protected: head, payload, tagged: true }, uvmKeys[plan.signer ?? 'leaf'].sign))
 }

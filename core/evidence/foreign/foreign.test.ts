@@ -13,11 +13,12 @@ import { writePem } from '../../crypto/pem.ts'
 import { orRefuse, type RefusalCode, type Result } from '../../refusal.ts'
 import { judgeWith, OPTIONS } from '../bundle/bundle.fixture.ts'
 import { driverRim } from '../nvidia/nvidia.fixture.ts'
-import { arkList, quick as p, type SnpPlan } from '../snp/snp.fixture.ts'
+import { arkList, NOW, quick as p, type SnpPlan } from '../snp/snp.fixture.ts'
+import { nvAttestOf } from '../tpm/tpm.fixture.ts'
 import { readForeign, verifyForeign, type ForeignGiven, type ForeignOptions, type ForeignVerdict } from './foreign.ts'
 import {
   APP, cocoAzure, cocoAzureFirst, cocoCca, cocoSnp, cocoTpm, COLLATERAL, COMPOSE, dstackGuest, FABRIC, gzipped, KBS_NONCE, kbsRequest, KEY, KEYS, pad64, pcsEntry, pcsResponses, runtimeEvent, sdkDevice, sha, snp, tdx, tinfoil2,
-  tinfoil3, tinfoilItem, TINFOIL_NONCE, TPM_AK,
+  tinfoil3, tinfoilItem, TINFOIL_NONCE, TPM_AK, uvmEndorsement, UVM_TEST_ISSUER, type UvmPlan,
 } from './foreign.fixture.ts'
 
 const ALL: ForeignOptions = { ...OPTIONS, aks: [...OPTIONS.aks ?? [], `spki:${toHex(sha('sha256', TPM_AK))}`] }
@@ -103,6 +104,7 @@ test('CoCo az-snp-vtpm and az-tdx-vtpm: version 0, 1 and 2; the quote selects re
   const pcrs = (good['tpm_quote'] as JsonObject)['pcrs'] as string[]
   refused(judge(changed(good, 'tpm_quote.pcrs', pcrs.with(7, 'ff'.repeat(32)))), 'evidence.binding', 'pcrs')
   for (const [path, value] of [['tpm_quote.pcrs', pcrs.slice(1)], ['tpm_quote.pcrs', {}], ['tpm_quote.pcrs', [...pcrs.slice(1), 1]], ['tpm_quote.pcrs', [1, ...pcrs.slice(1)]], ['version', 3], ['version', '1'], ['more', 1], ['tpm_quote.more', 1], ['td_quote', ''], ['vcek', writePem('CERTIFICATE', new Uint8Array([1])).repeat(2)], ['vcek', '-----']] as const) refused(read(changed(good, path, value)), 'evidence.parse')
+  refused(read(changed(good, 'tpm_quote.message', toHex(nvAttestOf(new Uint8Array(4))))), 'evidence.parse', 'tpm_quote.message')
   for (const [path, value] of [['hcl_report', '+'], ['tpm_quote.message', 'zz'], ['tpm_quote.signature', 'f'], ['vcek', '+']] as const) refused(read(changed(good, path, value)), 'bytes.encoding')
   const padded = (text: Json | undefined) => String(text).padEnd(Math.ceil(String(text).length / 4) * 4, '=')
   assert.deepEqual(verdict({ ...good, hcl_report: padded(good['hcl_report']), vcek: padded(good['vcek']) }), verdict(good))
@@ -197,6 +199,8 @@ test('CoCo KBS request: shapes', () => {
   for (const [path, value] of [['more', 1], ['runtime-data.more', 1], ['runtime-data', 1], ['runtime-data.nonce', 1], ['runtime-data.tee-pubkey.kid', 'x'], ['runtime-data.tee-pubkey.kty', 'oct'], ['runtime-data.tee-pubkey.kty', 'constructor'], ['runtime-data.tee-pubkey', {}], ['tee-evidence.more', 1],
     ['tee-evidence.additional_evidence', null], ['tee-evidence.primary_evidence', {}], ['tee-evidence.primary_evidence', { 'tee-evidence': {} }], ['tee-evidence.additional_evidence', '{"nvidia":1}'], ['tee-evidence.additional_evidence', '{"nvidia":{"more":1}}'],
     ['tee-evidence.additional_evidence', '{"nvidia":{"device_evidence_list":[{"more":1}]}}'], ['tee-evidence.additional_evidence', '{"nvidia":{"device_evidence_list":[{}]}}'], ['tee-evidence.additional_evidence', '{"nvidia":{"device_evidence_list":[]}}']] as const) refused(read(changed(good, path, value)), 'evidence.parse')
+  for (const [value, at] of [['{"nvidia":1}', 'additional_evidence.nvidia'], ['{"nvidia":{"device_evidence_list":[],"more":1}}', 'nvidia.more']] as const) refused(read(changed(good, 'tee-evidence.additional_evidence', value)), 'evidence.parse', at)
+  refused(read({ ...good, 'init-data': { format: 'json', body: 'algorithm = "sha256"' } }), 'evidence.parse', 'init-data.format')
   refused(read(changed(good, 'tee-evidence.additional_evidence', '[]')), 'json.syntax')
   refused(read(changed(good, 'tee-evidence.additional_evidence', '{"cca":{}}')), 'evidence.unsupported')
   refused(read(changed(good, 'tee-evidence.additional_evidence', '{"sampledevice":{}}')), 'evidence.simulated')
@@ -257,6 +261,7 @@ test('Tinfoil v3 on TDX: Intel\'s captured responses, cut out as they were signe
   refused(at(1, { url: String(responses[0]?.['url']) }), 'evidence.parse')
   refused(at(0, { more: 1 }), 'evidence.parse')
   refused(judge(tinfoil3({ tee: 'tdx', items: [], collateral: [pcsEntry(), { ...pcsEntry(), id: 'again' }] })), 'evidence.parse', 'collateral')
+  refused(judge(tinfoil3({ tee: 'tdx', items: [], collateral: [pcsEntry([...responses, ...responses.slice(0, 1)])] })), 'evidence.parse', 'intel-pcs.responses[4].url')
   refused(judge(tinfoil3({ tee: 'tdx', items: [], collateral: [pcsEntry(responses.slice(1))] })), 'evidence.missing', 'collateral.tcb_info')
 })
 
@@ -326,9 +331,9 @@ test('Tinfoil v2: two keys and no nonce, with and without what the service wraps
 const POLICY = utf8('package policy')
 test('Azure containers: report, chain, the policy whose digest is host data', () => {
   const { report, vcek } = snp(DATA, {}, sha('sha256', POLICY))
-  const good = { evidence: toBase64(report), endorsements: toBase64(utf8(writePem('CERTIFICATE', vcek))), uvm_endorsements: 'AA==', endorsed_tcb: '00', security_policy: toBase64(POLICY) }
+  const good = { evidence: toBase64(report), endorsements: toBase64(utf8(writePem('CERTIFICATE', vcek))), endorsed_tcb: '00', security_policy: toBase64(POLICY) }
   const got = verdict(good)
-  assert.deepEqual([got.form, got.claims.hostData, got.bindings.length, got.unbound.length], ['azure-containers', toHex(sha('sha256', POLICY)), 1, 2])
+  assert.deepEqual([got.form, got.claims.hostData, got.bindings.length, got.unbound.length], ['azure-containers', toHex(sha('sha256', POLICY)), 1, 1])
   const thim = JSON.stringify({ vcekCert: writePem('CERTIFICATE', vcek), tcbm: '00', certificateChain: '', cacheControl: '1' })
   assert.equal(verdict({ evidence: good.evidence, endorsements: toBase64(utf8(thim)) }).unbound.length, 1)
   refused(judge({ ...good, security_policy: toBase64(utf8('other')) }), 'evidence.binding', 'claims.hostData')
@@ -338,19 +343,50 @@ test('Azure containers: report, chain, the policy whose digest is host data', ()
   refused(read({ ...good, more: 1 }), 'evidence.parse')
 })
 
+test('endorsements of utility VMs: under the pinned issuer, of this measurement, in force', () => {
+  const { report, vcek } = snp(DATA)
+  const at = (plan: UvmPlan, options: Partial<ForeignOptions> = {}) => judge({ evidence: toBase64(report), endorsements: toBase64(utf8(writePem('CERTIFICATE', vcek))), uvm_endorsements: uvmEndorsement(plan) }, undefined, { uvmIssuer: UVM_TEST_ISSUER, ...options })
+  const got = orRefuse(at({}))
+  assert.deepEqual([got.endorsement?.issuer, got.endorsement?.feed, got.endorsement?.svn, got.unbound.length], [UVM_TEST_ISSUER, 'TestPlat', '104', 1])
+  const { validity } = got.endorsement ?? assert.fail()
+  assert.ok(validity.notBefore < NOW && validity.notAfter > NOW)
+  refused(at({}, { uvmIssuer: `${UVM_TEST_ISSUER}.1` }), 'evidence.signer', 'uvm_endorsements.iss')
+  refused(verifyForeign(p, orRefuse(read({ evidence: toBase64(report), endorsements: toBase64(utf8(writePem('CERTIFICATE', vcek))), uvm_endorsements: uvmEndorsement() })), ALL, judgeWith(p)), 'evidence.signer', 'uvm_endorsements.iss')
+  refused(at({ payload: { 'x-ms-sevsnpvm-launchmeasurement': '00'.repeat(48) } }), 'evidence.reference')
+  for (const payload of [{ 'x-ms-sevsnpvm-guestsvn': 104 }, { 'x-ms-sevsnpvm-launchmeasurement': 1 }]) refused(at({ payload }), 'evidence.parse')
+  refused(at({ signer: 'stranger' }), 'evidence.signature')
+  refused(at({ algorithm: -7 }), 'evidence.signature')
+  refused(at({ root: 'stranger' }), 'evidence.chain', 'uvm_endorsements.x5chain')
+  refused(at({ chain: ([leaf, , root]) => [leaf ?? new Uint8Array(), root ?? new Uint8Array()] }), 'x509.issuer')
+  refused(at({ chain: chain => chain.slice(0, 1) }), 'cbor.syntax')
+  refused(at({ chain: chain => [...chain, ...chain, ...chain] }), 'cbor.syntax')
+  refused(at({ leaf: { extensions: [{ oid: '2.5.29.15', critical: true, value: fromHex('03020780') }] } }), 'evidence.signer', 'uvm_endorsements.x5chain[0]')
+  for (const leaf of [{ extensions: [{ oid: '2.5.29.37', value: fromHex('300406022a03') }] }]) refused(at({ leaf }), 'evidence.signer', 'uvm_endorsements.x5chain[0]')
+  for (const name of ['iss', 'feed']) refused(at({ protected: [[name, 'x'.repeat(600)]] }), 'cbor.syntax')
+  refused(at({ protected: [['feed', undefined]] }), 'cbor.syntax')
+  const told = (result: Result<ForeignVerdict>) => { const value = orRefuse(result); assert.equal(value.endorsement, undefined); return value.unbound[0] ?? '' }
+  assert.match(told(at({ leaf: { notAfter: NOW - 86_400 } })), /not in force/)
+  assert.match(told(at({ leaf: { notBefore: NOW + 86_400 } })), /not in force/)
+  assert.match(told(at({ protected: [['iss', undefined]] })), /another form/)
+})
+
 test('requests to Azure\'s attestation service: runtime data and policy', () => {
   const runtime = utf8('{"keys":[]}')
   const made = snp(pad64(sha('sha256', runtime)), {}, sha('sha256', POLICY))
-  const inner = (change: JsonObject = {}) => toBase64Url(utf8(JSON.stringify({ SnpReport: toBase64Url(made.report), VcekCertChain: toBase64Url(utf8(writePem('CERTIFICATE', made.vcek))), Endorsements: 'AA', ...change })))
+  const inner = (change: JsonObject = {}) => toBase64Url(utf8(JSON.stringify({ SnpReport: toBase64Url(made.report), VcekCertChain: toBase64Url(utf8(writePem('CERTIFICATE', made.vcek))), ...change })))
   const good = { report: inner(), runtimeData: { data: toBase64Url(runtime), dataType: 'JSON' }, initTimeData: { data: toBase64Url(POLICY), dataType: 'Binary' }, nonce: '1' }
   const got = verdict(good, undefined, { whole: true })
-  assert.deepEqual([got.form, got.bindings.length, got.unbound.length], ['azure-attest-request', 2, 2])
+  assert.deepEqual([got.form, got.bindings.length, got.unbound.length], ['azure-attest-request', 2, 1])
   refused(judge(changed(good, 'runtimeData.data', '')), 'evidence.binding', 'claims.reportData')
   refused(judge(changed(good, 'initTimeData.data', '')), 'evidence.binding', 'claims.hostData')
   const { initTimeData: _, nonce: __, ...less } = good
-  assert.equal(verdict(less).unbound.length, 2)
+  assert.equal(verdict(less).unbound.length, 1)
   for (const [path, value] of [['more', 1], ['runtimeData.more', 1], ['runtimeData.dataType', 'Text'], ['runtimeData', 1], ['report', inner({ more: 1 })]] as const) refused(read(changed(good, path, value)), 'evidence.parse')
   refused(read(changed(good, 'report', inner({ VcekCertChain: '' }))), 'evidence.missing')
+  const endorsed = (value: Json) => changed(good, 'report', inner({ Endorsements: toBase64Url(utf8(JSON.stringify(value))) }))
+  const one = toBase64Url(fromBase64(uvmEndorsement()))
+  assert.equal(verdict(endorsed({ Uvm: [one] }), undefined, { uvmIssuer: UVM_TEST_ISSUER }).endorsement?.svn, '104')
+  for (const value of [{ Uvm: [] }, { Uvm: [one, one] }, { Uvm: one }, { Uvm: [1] }, { more: [] }] as Json[]) refused(read(endorsed(value)), 'evidence.parse')
 })
 
 // ---- dstack
@@ -360,7 +396,7 @@ test('dstack: the log gives the quote\'s registers, and says which app it is', (
   const answer = { quote: guest.quote, event_log: JSON.stringify(guest.log), report_data: toHex(DATA), vm_config: '{}' }
   const got = verdict(answer, { collateral: COLLATERAL })
   assert.deepEqual([got.form, got.app, got.unbound.length], ['dstack-quote', { 'app-id': '3763', 'compose-hash': toHex(sha('sha256', COMPOSE)) }, 1])
-  assert.equal(got.claims.events?.length, 8)
+  assert.equal(got.claims.events?.length, 9)
   assert.deepEqual(verdict({ ...answer, quote: guest.quote + '00'.repeat(70), event_log: guest.log }, { collateral: COLLATERAL }).claims, got.claims)
   refused(judge({ ...answer, quote: `${guest.quote}01` }, { collateral: COLLATERAL }), 'bytes.trailing')
   refused(judge({ ...answer, quote: '' }, { collateral: COLLATERAL }), 'bytes.truncated')
@@ -461,6 +497,12 @@ test('collateral from beside a document: of the CPU, and of each device', () => 
   refused(read(tinfoil3(), { collateral: { devices: [{ report: '' }] } }), 'evidence.collateral', 'collateral.report')
   refused(read(tinfoil3(), { collateral: { report: '' } }), 'evidence.collateral', 'collateral.report')
   refused(judge(tinfoil3(), { collateral: { certificates: [] } }), 'evidence.missing', 'certificates')
+})
+
+test('58: the challenge that was asked with must be the one that is bound', () => {
+  assert.ok(judge(tinfoil3(), undefined, { challenge: toHex(TINFOIL_NONCE) }).ok)
+  refused(judge(tinfoil3(), undefined, { challenge: '00'.repeat(32) }), 'evidence.report-data', 'challenge')
+  refused(judge(cocoSnp(snp(DATA)), undefined, { challenge: toHex(DATA) }), 'evidence.report-data', 'challenge')
 })
 
 test('by default the pinned roots judge: the test roots are strangers to them', () => {

@@ -25,6 +25,7 @@ import { readContainers } from './containers.ts'
 import { appOf, readDstack } from './dstack.ts'
 import { has, type Bond, type Draft, type DraftDevice, type Form } from './form.ts'
 import { readTinfoil } from './tinfoil.ts'
+import { UVM_ISSUER, verifyUvm, type UvmEndorsement } from './uvm.ts'
 
 export type { Bond, Form } from './form.ts'
 
@@ -70,14 +71,12 @@ function draftOf(p: Primitives, json: Json, nonce: string | undefined): Draft {
 /** NVIDIA's SDK hands out devices alone: the first stands for the machine, which it does not prove. */
 function devicesOnly(json: Json): Draft {
   const [first, ...rest] = sdkDevices(json, 'nonce')
-  if (first === undefined) return refuse('evidence.missing', 'document', 'a device', 'none')
-  const { evidence, said, nonce } = first
+  const { evidence, said, nonce } = first as DraftDevice // an empty list was refused
   return { form: 'nvidia-sdk', evidence, ...(said === undefined ? {} : { said }), devices: rest, bindings: [{ claim: 'reportData', expected: nonce, of: 'the nonce beside the evidence' }], challenge: nonce, unbound: ['machine: no CPU says that these are its devices'] }
 }
 
 function part(evidence: JsonObject, collateral: Json): PartEvidence {
-  const read = orRefuse(parseEvidence(orRefuse(withCollateral(evidence, collateral))))
-  return read.kind === 'bundle' ? refuse('evidence.kind', 'evidence.kind', 'a single part', read.kind) : read
+  return orRefuse(parseEvidence(orRefuse(withCollateral(evidence, collateral)))) as PartEvidence // no form has a bundle in it
 }
 
 /** What a document comes to when everything that it says about signed bytes is so. */
@@ -94,12 +93,18 @@ export interface ForeignVerdict {
   readonly challenge?: string
   /** dstack: what proven events say about the app, name → hex. */
   readonly app?: Readonly<Record<string, string>>
+  /** Azure's confidential containers: Microsoft's word for the measurement. */
+  readonly endorsement?: UvmEndorsement
   readonly unbound: readonly string[]
 }
 
 export interface ForeignOptions extends VerifyOptions {
   /** Refuse a document with devices that the CPU did not sign over, or whose report data binds nothing in it. */
   readonly whole?: boolean
+  /** What was asked with, hex: refuse a document that binds another challenge, or none. */
+  readonly challenge?: string
+  /** Whose endorsements of utility VMs count, a did:x509; Microsoft's by default. */
+  readonly uvmIssuer?: string
 }
 
 /**
@@ -110,6 +115,7 @@ export function verifyForeign(p: Primitives, foreign: Foreign, options: ForeignO
   return attempt(() => {
     const { form, bindings = [], keys = {}, unbound = [], challenge } = foreign
     const shared = { ...options, cache: options.cache ?? new Map() }
+    if (options.challenge !== undefined && challenge !== options.challenge) return refuse('evidence.report-data', 'challenge', options.challenge, challenge ?? 'none that is bound', 'ask again: this document was made for another challenge')
     const cpu = checkedCpu(foreign, judge(foreign.evidence, shared))
     const proven = foreign.log === undefined ? cpu : withEvents(p, cpu, foreign.log)
     const app = foreign.log === undefined ? undefined : appOf(proven.events ?? [])
@@ -118,11 +124,13 @@ export function verifyForeign(p: Primitives, foreign: Foreign, options: ForeignO
     const own = devices.filter(one => one.bond === 'digest').map(one => one.claims)
     const beside = devices.filter(one => one.bond !== 'digest')
     checkMachine(own.filter(isNvidia), proven.reportData)
-    const set = [...(isNvidia(cpu) ? [cpu] : []), ...beside.map(one => one.claims).filter(isNvidia)]
+    const set = [cpu, ...beside.map(one => one.claims)].filter(isNvidia)
+    const endorsed = foreign.uvm === undefined ? undefined : verifyUvm(p, foreign.uvm, cpu.measurement, options.now, options.uvmIssuer ?? UVM_ISSUER)
     if (options.whole === true) checkWhole(foreign, beside.length)
     return {
       form, claims: own.length === 0 ? proven : joined(proven, own, proven.reportData), beside, ...(set.length === 0 ? {} : { topology: checkSet(set) }),
-      bindings: bindings.map(one => `${one.claim} is ${one.of}`), keys, ...(challenge === undefined ? {} : { challenge }), ...(app === undefined ? {} : { app }), unbound,
+      bindings: bindings.map(one => `${one.claim} is ${one.of}`), keys, ...(challenge === undefined ? {} : { challenge }), ...(app === undefined ? {} : { app }),
+      ...(typeof endorsed === 'object' ? { endorsement: endorsed } : {}), unbound: typeof endorsed === 'string' ? [`uvm_endorsements: ${endorsed}`, ...unbound] : unbound,
     }
   })
 }

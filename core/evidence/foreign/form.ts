@@ -47,6 +47,8 @@ export interface Draft {
   /** dstack's events, and the app's compose file that one of them must be the hash of. */
   readonly log?: Json
   readonly compose?: string
+  /** Microsoft's endorsement of the measurement, a COSE_Sign1. */
+  readonly uvm?: Uint8Array
   /** What the verifier asked with, as far as the report data binds it, hex. */
   readonly challenge?: string
   /** Keys that the report data binds: name → hex. */
@@ -97,7 +99,6 @@ export function hexText(json: JsonObject, key: string, length: number, at: strin
 /** Bytes as serde writes them: a list of numbers, of exactly `length` where it is given. */
 export function numbers(value: Json | undefined, at: string, length?: number): Uint8Array {
   if (!Array.isArray(value) || (length !== undefined && value.length !== length)) return refuse('evidence.parse', at, length === undefined ? 'a list of bytes' : `a list of ${length} bytes`, Array.isArray(value) ? `${value.length} bytes` : kindOf(value))
-  if (value.length > TEXT_MAX) return refuse('bytes.too-large', at, `at most ${TEXT_MAX} bytes`, String(value.length))
   return Uint8Array.from(value, (byte: Json, i) => uint(byte, 255, `${at}[${i}]`))
 }
 

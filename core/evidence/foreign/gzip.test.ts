@@ -7,10 +7,11 @@ import { fromUtf8, utf8 } from '../../bytes/text.ts'
 import { attempt, type RefusalCode } from '../../refusal.ts'
 import { gunzip } from './gzip.ts'
 
-function refused(bytes: Uint8Array, code: RefusalCode, max = 100_000): void {
+function refused(bytes: Uint8Array, code: RefusalCode, max = 100_000, expected?: string): void {
   const result = attempt(() => gunzip(bytes, max))
   assert.ok(!result.ok, 'accepted')
   assert.equal(result.refusal.code, code, JSON.stringify(result.refusal))
+  if (expected !== undefined) assert.equal(result.refusal.expected, expected)
 }
 const FIXED = fromBase64('H4sIAAAAAAAA/0tUKEotyC8q0VFIxGABAHifLjocAAAA')
 const DYNAMIC = fromBase64('H4sIAAAAAAAA/+2Q243FIAwFG5qP2AYD/Te2Az3s35UilITz/ggGh2hyUs049GAHRQ7GYiVJBZ0cEcX6iGQWR7RcBXwfzI9NT3KxN3OQyVZNqUkEu2kZm0pCJKfYk3VYnvWe9+lPr/qChEqQJjmekHKKKq2BNpppua+5EW6QeKH6BjSmYY1s8H4l8taxlNXqlrSqheuVd4LjFsH32+S3yW+T/9jkD0XpbfJvBAAA')
@@ -27,6 +28,10 @@ test('blocks of each type', () => {
   assert.equal(fromUtf8(gunzip(FIXED, 100)), TEXT)
   assert.equal(fromUtf8(gunzip(STORED, 100)), TEXT)
   assert.equal(fromUtf8(gunzip(DYNAMIC, 20_000)), Array.from({ length: 400 }, (_, i) => `${i * i % 97},`).join(''))
+})
+
+test('blocks of several types in one stream', () => {
+  assert.equal(fromUtf8(gunzip(fromBase64('H4sIAAAAAAAA/0pMSgYAAAD//0tJTQMA7zmOSwYAAAA='), 6)), 'abcdef')
 })
 
 test('what the platform compresses is read back', async () => {
@@ -58,16 +63,17 @@ const member = (...bits: readonly (readonly [value: number, count: number])[]) =
 }
 
 test('streams that no encoder writes', () => {
-  refused(member([1, 1], [3, 2]), 'bytes.encoding') // no such type
+  const wrong = (bytes: Uint8Array, expected: string) => refused(bytes, 'bytes.encoding', 100_000, expected)
+  wrong(member([1, 1], [3, 2]), 'a block of type 0 to 2') // no such type
   refused(member([1, 1], [0, 2], [0, 5], [5, 16], [5, 16]), 'bytes.encoding') // length without its complement
   refused(member([1, 1], [1, 2], [0b1000000, 7], [0, 5]), 'bytes.encoding') // a distance before the beginning
-  refused(member([1, 1], [1, 2], [0b01100011, 8]), 'bytes.encoding') // symbol 286
-  refused(member([1, 1], [2, 2], [30, 5], [0, 5], [0, 4]), 'bytes.encoding') // 287 literals
-  refused(member([1, 1], [2, 2], [0, 5], [31, 5], [0, 4]), 'bytes.encoding') // 32 distances
-  refused(member([1, 1], [2, 2], [0, 5], [0, 5], [0, 4], [1, 3], [1, 3], [1, 3]), 'bytes.encoding') // three codes of one bit
-  refused(member([1, 1], [2, 2], [0, 5], [0, 5], [0, 4], [1, 3], [1, 3], [0, 3], [0, 3], [0, 1]), 'bytes.encoding') // repeats what is not there
-  refused(member([1, 1], [2, 2], [0, 5], [0, 5], [0, 4], [0, 3], [0, 3], [1, 3], [0, 3], [0, 1], [127, 7], [0, 1], [127, 7]), 'bytes.encoding') // 276 lengths of 258
-  refused(member([1, 1], [2, 2], [0, 5], [0, 5], [0, 4], [0, 3], [0, 3], [1, 3], [0, 3], [0, 1], [127, 7], [0, 1], [109, 7]), 'bytes.encoding') // a block that cannot end
+  wrong(member([1, 1], [1, 2], [0b01100011, 8]), 'a length') // symbol 286
+  wrong(member([1, 1], [2, 2], [30, 5], [0, 5], [0, 4]), 'at most 286 literals and 30 distances') // 287 literals
+  wrong(member([1, 1], [2, 2], [0, 5], [31, 5], [0, 4]), 'at most 286 literals and 30 distances') // 32 distances
+  wrong(member([1, 1], [2, 2], [0, 5], [0, 5], [0, 4], [1, 3], [1, 3], [1, 3]), 'a Huffman code') // three codes of one bit
+  wrong(member([1, 1], [2, 2], [0, 5], [0, 5], [0, 4], [1, 3], [1, 3], [0, 3], [0, 3], [0, 1]), 'a length to repeat') // repeats what is not there
+  refused(member([1, 1], [2, 2], [0, 5], [0, 5], [0, 4], [0, 3], [0, 3], [1, 3], [0, 3], [0, 1], [127, 7], [0, 1], [127, 7]), 'bytes.encoding', 100_000, 'as many lengths as announced, and an end of the block') // 276 lengths of 258
+  refused(member([1, 1], [2, 2], [0, 5], [0, 5], [0, 4], [0, 3], [0, 3], [1, 3], [0, 3], [0, 1], [127, 7], [0, 1], [109, 7]), 'bytes.encoding', 100_000, 'as many lengths as announced, and an end of the block') // a block that cannot end
 })
 
 test('any change gives the same or is refused', () => {

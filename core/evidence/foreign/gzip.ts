@@ -66,7 +66,7 @@ function symbolOf(bits: Bits, code: Code, at: string): number {
   for (let length = 1; length <= CODE_BITS; length++) {
     value |= bits.take(1)
     const count = code.counts[length] ?? 0
-    if (value - first < count) return code.symbols[index + value - first] ?? bad(at, 'a symbol', 'none')
+    if (value - first < count) return code.symbols[index + value - first] ?? 0
     index += count
     first = (first + count) << 1
     value <<= 1
@@ -140,7 +140,7 @@ function compressed(bits: Bits, out: Out, { literals, distances }: Codes, at: st
 function copy(bits: Bits, out: Out, symbol: number, distances: Code, at: string): void {
   const length = (LENGTHS[symbol] ?? bad(at, 'a length', String(symbol))) + bits.take(LENGTH_BITS[symbol] ?? 0)
   const code = symbolOf(bits, distances, at)
-  const distance = (DISTANCES[code] ?? bad(at, 'a distance', String(code))) + bits.take(code < 2 ? 0 : (code >> 1) - 1)
+  const distance = (DISTANCES[code] ?? 0) + bits.take(code < 2 ? 0 : (code >> 1) - 1)
   if (distance > out.length) bad(at, `a distance of at most ${out.length}`, String(distance))
   for (let i = 0; i < length; i++) put(out, out.bytes[out.length - distance] ?? 0, at)
 }

@@ -3,7 +3,10 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { toBase64 } from '../../bytes/base64.ts'
 import { parseJson, type Json, type JsonObject } from '../../bytes/json.ts'
+import { utf8 } from '../../bytes/text.ts'
+import { writePem } from '../../crypto/pem.ts'
 import { portable as p } from '../../crypto/portable.ts'
 import { orRefuse } from '../../refusal.ts'
 import { readForeign, verifyForeign, type ForeignGiven, type ForeignOptions } from './foreign.ts'
@@ -13,6 +16,7 @@ const folder = join(import.meta.dirname, '../../../../shared/vectors')
 const missing = existsSync(join(folder, 'MANIFEST.json')) ? false : 'no ../shared/vectors beside this checkout'
 const cases: Case[] = missing === false ? (JSON.parse(readFileSync(join(folder, 'MANIFEST.json'), 'utf8')) as { cases: Case[] }).cases : []
 const caseOf = (id: string) => cases.find(one => one.id === id) ?? assert.fail(id)
+const bytes = (one: Case, role: string) => new Uint8Array(readFileSync(join(folder, one.files.find(part => part.role === role)?.path ?? '')))
 const file = (one: Case, role = 'evidence'): Json => parseJson(readFileSync(join(folder, one.files.find(part => part.role === role)?.path ?? '')), { bytes: 8 << 20, depth: 16, entries: 100_000, string: 4 << 20 })
 const at = (one: Case) => Math.floor(Date.parse(one.valid_at ?? '2026-01-01T00:00:00Z') / 1000)
 const judge = (json: Json, options: ForeignOptions, given?: ForeignGiven) => verifyForeign(p, orRefuse(readForeign(p, json, given)), options)
@@ -59,5 +63,14 @@ for (const [id, count] of [['nv-ppcie-8xhopper', 8], ['nv-ppcie-4xls10', 4]] as 
     const got = orRefuse(judge(file(one), { now: at(one) }))
     assert.deepEqual([got.form, got.beside.length, got.topology?.absent.length !== 0], ['nvidia-sdk', count - 1, true])
     assert.ok(!judge(file(one), { now: at(one), whole: true }).ok)
+  })
+}
+
+for (const id of ['snp-aci-genoa-v3', 'snp-aci-turin-v5', 'snp-aci-sidecar-milan-v3']) {
+  test(`${id}: Azure's confidential containers, report and VCEK as CCF passes them on`, { skip: missing }, () => {
+    const one = caseOf(id)
+    const json = { evidence: toBase64(bytes(one, 'report')), endorsements: toBase64(utf8(writePem('CERTIFICATE', bytes(one, 'vek')))) }
+    const got = orRefuse(judge(json, { now: at(one) }))
+    assert.deepEqual([got.form, got.claims.measurement, got.claims.hostData], ['azure-containers', one.expect.fields['measurement'], one.expect.fields['host_data']])
   })
 }
