@@ -3,7 +3,7 @@
  * attestation report of model servers on it (NEAR, Phala: GPU evidence asked with the same nonce, which binds it to nothing),
  * and the report of ACI gateways (`aci/1`), whose report data is the digest of a statement over keys and nonce. Trusts the port.
  */
-import { toBase64 } from '../../bytes/base64.ts'
+import { fromBase64, toBase64 } from '../../bytes/base64.ts'
 import { allZero, concat } from '../../bytes/bytes.ts'
 import { fromHex, toHex } from '../../bytes/hex.ts'
 import { jcs } from '../../bytes/jcs.ts'
@@ -21,7 +21,7 @@ const VM_CONFIG = 'vm_config: what the host says it started'
 /** The documents above, told apart by their members; undefined for anything else. */
 export function readDstack(p: Primitives, json: JsonObject, nonce?: string): Draft | undefined {
   if (json['api_version'] !== undefined) return gateway(p, json, nonce)
-  if (has(json, 'intel_quote')) return modelReport(json)
+  if (has(json, 'intel_quote')) return modelReport(p, json)
   if (has(json, 'quote', 'event_log')) return quoteAnswer(json)
   return undefined
 }
@@ -46,6 +46,13 @@ function quoteOf(hex: string, at: string): string {
   return toBase64(allZero(bytes.subarray(end)) ? bytes.subarray(0, end) : bytes)
 }
 
+/** The report data that a TD quote carries, hex, before anything of it is believed. */
+function saidData(quote: string): string {
+  const bytes = fromBase64(quote)
+  const start = (bytes[0] ?? 0) >= 5 ? 54 : 48
+  return toHex(bytes.subarray(start + 520, start + 584))
+}
+
 function logOf(value: Json | undefined, at: string): Json {
   const log = typeof value === 'string' ? parseJson(value, INNER) : value ?? null
   return Array.isArray(log) ? log : refuse('evidence.parse', at, 'a list of events', kindOf(log))
@@ -65,19 +72,27 @@ export function appOf(events: readonly ReplayedEvent[]): Record<string, string> 
 
 const REPORT = ['signing_address', 'signing_public_key', 'signing_algo', 'request_nonce', 'intel_quote', 'quote', 'nvidia_payload', 'info', 'event_log', 'vm_config', 'all_attestations', 'model', 'tls_cert_fingerprint']
 
-/** Report data: the signing key's address or the key (left, padded to 32 bytes), then the nonce. GPUs signed that nonce too. */
-function modelReport(json: JsonObject): Draft {
+/**
+ * Report data: the signing key's address or the key (left, padded to 32 bytes), or the SHA-256 of it and the fingerprint of
+ * a TLS key, then the nonce. GPUs signed that nonce too.
+ */
+function modelReport(p: Primitives, json: JsonObject): Draft {
   only(json, REPORT, 'report')
   const nonce = hexText(json, 'request_nonce', 32, 'report')
   const address = text(json, 'signing_address', 'report', 256).replace(/^0x/, '').toLowerCase()
   const identity = fromHex(address, 'signing_address')
   if (identity.length !== 20 && identity.length !== 32) refuse('evidence.parse', 'report.signing_address', '20 or 32 bytes', `${identity.length}`)
+  const quote = quoteOf(text(json, 'intel_quote', 'report', 2 * QUOTE_MAX), 'intel_quote')
+  const tls = has(json, 'tls_cert_fingerprint') ? hexText(json, 'tls_cert_fingerprint', 32, 'report') : ''
+  // Which of the two it is, the document does not say; the quote's own word chooses what it must prove.
+  const both = tls === '' ? '' : toHex(p.hash('sha256', concat(identity, fromHex(tls))))
+  const withTls = both !== '' && saidData(quote).startsWith(both)
   const compose = composeOf(json['info'])
   return {
-    form: 'dstack-model-report', evidence: { kind: 'tdx', quote: quoteOf(text(json, 'intel_quote', 'report', 2 * QUOTE_MAX), 'intel_quote') }, ...(has(json, 'event_log') ? { log: logOf(json['event_log'], 'event_log') } : {}), ...(compose === undefined ? {} : { compose }),
-    bindings: [{ claim: 'reportData', expected: toHex(concat(identity, new Uint8Array(32 - identity.length))) + nonce, of: 'the signing key and the nonce' }],
-    devices: payloadDevices(json['nvidia_payload'] ?? '', nonce), challenge: nonce, keys: { signing: address },
-    unbound: ['signing_public_key', 'info', 'vm_config', 'all_attestations', 'model', 'tls_cert_fingerprint'].filter(key => has(json, key)).map(key => (key === 'vm_config' ? VM_CONFIG : `${key}: only said beside the quote`)),
+    form: 'dstack-model-report', evidence: { kind: 'tdx', quote }, ...(has(json, 'event_log') ? { log: logOf(json['event_log'], 'event_log') } : {}), ...(compose === undefined ? {} : { compose }),
+    bindings: [{ claim: 'reportData', expected: (withTls ? both : toHex(concat(identity, new Uint8Array(32 - identity.length)))) + nonce, of: withTls ? 'the signing key, the TLS key and the nonce' : 'the signing key and the nonce' }],
+    devices: payloadDevices(json['nvidia_payload'] ?? '', nonce), challenge: nonce, keys: { signing: address, ...(withTls ? { tls } : {}) },
+    unbound: ['signing_public_key', 'info', 'vm_config', 'all_attestations', 'model', ...(withTls ? [] : ['tls_cert_fingerprint'])].filter(key => has(json, key)).map(key => (key === 'vm_config' ? VM_CONFIG : `${key}: only said beside the quote`)),
   }
 }
 

@@ -443,7 +443,16 @@ test('model servers on dstack: GPUs that only share the nonce stand beside the m
   const { event_log: _, ...silent } = good
   refused(judge(silent, { collateral: COLLATERAL }), 'evidence.binding', 'app_compose')
   assert.equal(verdict({ ...silent, info: {} }, { collateral: COLLATERAL }).app, undefined)
-  for (const change of [{ more: 1 }, { signing_address: 'ab' }, { request_nonce: 'AB'.repeat(32) }, { nvidia_payload: 1 }]) refused(read({ ...good, ...change }, { collateral: COLLATERAL }), 'evidence.parse')
+  const tls = 'ee'.repeat(32)
+  const second = dstackGuest(concat(sha('sha256', fromHex(address + tls)), NONCE))
+  const { info: __, ...newer } = { ...good, intel_quote: second.quote, event_log: second.log, tls_cert_fingerprint: tls }
+  assert.deepEqual(verdict(newer, { collateral: COLLATERAL }).keys, { signing: address, tls })
+  assert.deepEqual([verdict({ ...good, tls_cert_fingerprint: tls }, { collateral: COLLATERAL }).keys, verdict({ ...good, tls_cert_fingerprint: tls }, { collateral: COLLATERAL }).unbound.at(-1)], [{ signing: address }, 'tls_cert_fingerprint: only said beside the quote'])
+  refused(judge({ ...newer, tls_cert_fingerprint: '00'.repeat(32) }, { collateral: COLLATERAL }), 'evidence.binding', 'claims.reportData')
+  const later = tdx(concat(sha('sha256', fromHex(address + tls)), NONCE), { version: 5 })
+  const { event_log: ___, ...logless } = newer
+  assert.deepEqual(verdict({ ...logless, intel_quote: toHex(fromBase64(later.quote)) }, { collateral: COLLATERAL }).keys, { signing: address, tls })
+  for (const change of [{ more: 1 }, { tls_cert_fingerprint: 'ab' }, { signing_address: 'ab' }, { request_nonce: 'AB'.repeat(32) }, { nvidia_payload: 1 }]) refused(read({ ...good, ...change }, { collateral: COLLATERAL }), 'evidence.parse')
 })
 
 test('ACI gateways: keys and nonce in one statement', () => {
