@@ -7,7 +7,8 @@ import { readPem, writePem } from '@cloister/core/crypto/pem'
 import { orRefuse } from '@cloister/core/refusal'
 import { authority, certificateDer, crlDer } from '@cloister/core/crypto/chain.fixture'
 import { holder } from '@cloister/core/evidence/snp/snp.fixture'
-import { holder as nvidiaHolder, list as nvidiaListOf, IDENTITY, identityCertificate, RIM_CA, rimCaCertificate, rimSignerCertificate, answer } from '@cloister/core/evidence/nvidia/nvidia.fixture'
+import { basicConstraintsCa, keyUsage } from '@cloister/core/crypto/issue'
+import { certify, holder as nvidiaHolder, list as nvidiaListOf, IDENTITY, identityCertificate, RIM_CA, RIM_SIGNER, rimCaCertificate, rimSignerCertificate, answer } from '@cloister/core/evidence/nvidia/nvidia.fixture'
 import { addCollateral } from './add.ts'
 import { add, addOne, amdChain, arkList, body, DAY, deviceAnswers, driverRim, file, intelAt, intelEvidence, newStore, NOW, nvidiaEvidence, outcomeOf, p, rimAnswers, rimFile, roots, vbiosRim, vek } from './collateral.fixture.ts'
 import { LIMITS } from './documents.ts'
@@ -158,6 +159,34 @@ test('NVIDIA: manifests, answers and lists that NVIDIA did not sign are refused'
   assert.deepEqual(add(store, file('list.der', fromBase64(nvidiaListOf(IDENTITY))), file('identity.der', identityCertificate())).map(outcomeOf), ['nvidia-crl', 'nvidia-ca'])
 })
 
+test('NVIDIA: whoever calls himself an authority is none; nor is a signer of manifests, whoever made him one', context => {
+  const store = newStore(context)
+  const rogue = nvidiaHolder('Test Reference Value CA', undefined, 'somebody')
+  const [rogueRoot, rogueCa] = [nvidiaHolder('Test RIM Root CA', undefined, 'somebody'), certify(rogue, nvidiaHolder('Test RIM Root CA', undefined, 'somebody'))]
+  const certificates = [file('ca.der', rogueCa), file('root.der', certify(rogueRoot, rogueRoot))]
+  assert.deepEqual(add(store, file('a.der', fromBase64(answer(rimSignerCertificate(), rogue, rogueCa))), ...certificates).map(outcomeOf), ['x509.signature', 'x509.signature', 'x509.signature'])
+  assert.deepEqual(add(store, file('l.der', fromBase64(nvidiaListOf(rogue))), ...certificates).map(outcomeOf), ['x509.signature', 'x509.signature', 'x509.signature'])
+  const below = certify(nvidiaHolder('Below'), RIM_SIGNER)
+  assert.deepEqual(add(store, file('a.der', fromBase64(answer(below, RIM_SIGNER, rimSignerCertificate()))), file('signer.der', rimSignerCertificate()), file('ca.der', rimCaCertificate())).map(outcomeOf), ['x509.issuer', '', 'nvidia-ca'])
+  assert.deepEqual(store.list().entries.map(one => one.kind), ['nvidia-ca'])
+})
+
+test('an authority that may not sign lists does not, and one number of TCB info supersedes another', context => {
+  const store = newStore(context)
+  const [own, above] = [authority('Intel SGX PCK Platform CA'), authority('Intel SGX Root CA')]
+  const weak = certificateDer(own, above, { serial: new Uint8Array([3]), extensions: [basicConstraintsCa(), keyUsage(0x04)] })
+  assert.deepEqual(add(store, file('crl.der', crlDer(own)), file('ca.der', weak)).map(outcomeOf), ['crl.signature', 'intel-ca'])
+  add(store, file('e.json', JSON.stringify(intelAt(NOW - DAY, NOW + DAY, 18))))
+  const [report] = add(store, file('e.json', JSON.stringify(intelAt(NOW - 2 * DAY, NOW + DAY, 17))))
+  assert.deepEqual(report?.outcome.ok === true ? report.outcome.value.filed.filter(one => one.entry.kind === 'intel-tcb-info').map(one => one.superseded) : [], [true])
+})
+
+test('a collateral file that leaves documents out', context => {
+  const store = newStore(context)
+  const { tcb_info, tcb_info_signature, tcb_info_issuer_chain, root_ca_crl } = intelEvidence().collateral
+  assert.equal(addOne(store, file('c.json', JSON.stringify({ tcb_info, tcb_info_signature, tcb_info_issuer_chain, root_ca_crl }))), 'intel-tcb-info intel-root-crl')
+})
+
 test('NVIDIA: an answer that takes a certificate back is filed like any other', context => {
   const store = newStore(context)
   const revoked = rimAnswers({ status: { revokedAt: NOW - DAY, reason: 6 } })[0] ?? ''
@@ -186,4 +215,30 @@ test('what is nothing of these, or too much, is refused with words', context => 
   assert.equal(addOne(store, file('a.der', crlDer(authority('stranger')))), 'crl.issuer')
   assert.deepEqual(store.list().entries, [])
   assert.equal(readPem(amdChain(), 'CERTIFICATE').length, 2)
+})
+
+/** Numbers from a seed: the same in every run. */
+function* numbers(seed: number): Generator<number> {
+  for (let state = seed; ; state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) yield state >>> 8
+}
+
+test('whatever is changed in a file: an outcome, never another error, and nothing forged is filed', context => {
+  const store = newStore(context)
+  const { collateral, quote } = intelEvidence()
+  const honest = [vek(), arkList(), fromBase64(driverRim()), fromBase64(rimAnswers()[0] ?? ''), fromBase64(quote), rimCaCertificate(), Buffer.from(JSON.stringify(collateral)), Buffer.from(body('tcbInfo', collateral.tcb_info, collateral.tcb_info_signature)), Buffer.from(amdChain())]
+  const random = numbers(7)
+  const next = (below: number) => Number(random.next().value) % below
+  for (const [i, bytes] of honest.entries()) {
+    for (let round = 0; round < 60; round++) {
+      const altered = Uint8Array.from(bytes)
+      for (let changes = 0; changes <= next(3); changes++) altered[next(altered.length)] = next(256)
+      const cut = round % 5 === 0 ? altered.subarray(0, next(altered.length)) : altered
+      add(store, file(`file ${i}`, cut))
+    }
+  }
+  const genuine = newStore(context)
+  add(genuine, ...honest.map((bytes, i) => file(`file ${i}`, Uint8Array.from(bytes))), rimFile('vbios', vbiosRim()), file('e', JSON.stringify(intelEvidence())))
+  const known = new Set(genuine.list().entries.map(one => one.digest))
+  const other = store.list().entries.filter(one => !known.has(one.digest))
+  assert.deepEqual(other.map(one => one.kind), [], 'every document that was filed is, byte for byte, one that a vendor signed')
 })

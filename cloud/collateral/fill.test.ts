@@ -3,8 +3,10 @@ import { test } from 'node:test'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fromBase64, toBase64 } from '@cloister/core/bytes/base64'
+import { writePem } from '@cloister/core/crypto/pem'
 import { fromHex } from '@cloister/core/bytes/hex'
 import type { JsonObject } from '@cloister/core/bytes/json'
+import { parseQuote } from '@cloister/core/evidence/dcap/quote'
 import { readDcap, verifyDcap } from '@cloister/core/evidence/dcap/verify'
 import { readNvidia, verifyNvidia } from '@cloister/core/evidence/nvidia/verify'
 import { readSnp, verifySnp } from '@cloister/core/evidence/snp/verify'
@@ -12,7 +14,7 @@ import { verifyBundle, type BundleEvidence } from '@cloister/core/evidence/bundl
 import { bundleOf, judgeWith, OPTIONS } from '@cloister/core/evidence/bundle/bundle.fixture'
 import { snpEvidence } from '@cloister/core/evidence/azure/azure.fixture'
 import { holder } from '@cloister/core/evidence/snp/snp.fixture'
-import { IDENTITY, list as nvidiaListOf, read as certificateOf } from '@cloister/core/evidence/nvidia/nvidia.fixture'
+import { IDENTITY, list as nvidiaListOf, RIM_CA, read as certificateOf } from '@cloister/core/evidence/nvidia/nvidia.fixture'
 import { basicConstraintsCa, issueCertificate, keyUsage } from '@cloister/core/crypto/issue'
 import { attempt, orRefuse } from '@cloister/core/refusal'
 import { add, arkList, DAY, deviceAnswers, driverRim, file, intelAt, intelEvidence, newStore, NOW, nvidiaEvidence, p, rimAnswers, rimFile, roots, snpReport, vbiosRim, vek } from './collateral.fixture.ts'
@@ -60,8 +62,10 @@ test('a key under an intermediate that is not pinned brings the intermediate alo
   const store = newStore(context)
   const [ask, ark] = [holder('SEV-Genoa', 'another key of the ASK'), holder('ARK-Genoa')]
   const intermediate = issueCertificate({ serial: new Uint8Array([7]), issuer: ark.name, subject: ask.name, key: ask.key, notBefore: NOW - 5 * DAY, notAfter: NOW + 50 * DAY, extensions: [basicConstraintsCa(), keyUsage(0x06)] }, ark.port)
-  add(store, file('vek', vek({ issuer: ask })), file('ask', intermediate), file('crl', arkList()))
-  assert.deepEqual(store.list().entries.map(one => one.kind).sort(), ['amd-ca', 'amd-crl', 'amd-vek'])
+  const newer = holder('SEV-Genoa', 'a newer key of the ASK')
+  const other = issueCertificate({ serial: new Uint8Array([8]), issuer: ark.name, subject: newer.name, key: newer.key, notBefore: NOW - DAY, notAfter: NOW + 50 * DAY, extensions: [basicConstraintsCa(), keyUsage(0x06)] }, ark.port)
+  add(store, file('vek', vek({ issuer: ask })), file('ask', intermediate), file('other', other), file('crl', arkList()))
+  assert.deepEqual(store.list().entries.map(one => one.kind).sort(), ['amd-ca', 'amd-ca', 'amd-crl', 'amd-vek'])
   const { evidence } = fill(store, { kind: 'snp', report: snpReport(), certificates: [] })
   assert.equal((evidence['certificates'] as string[]).length, 2)
   assert.equal(codeOf(() => amd(evidence)), 'accepted')
@@ -80,6 +84,17 @@ test('the newest list in force is taken: of those here, and of those that the ev
   assert.equal(codeOf(() => amd(fill(store, brought, NOW - 200).evidence, NOW - 200)), 'accepted', 'and was not yet at that time')
   const stale = { ...brought, crls: [toBase64(arkList('Genoa', [], [NOW - 9 * DAY, NOW - 8 * DAY]))] }
   assert.equal(codeOf(() => amd(fill(store, stale, NOW - 200).evidence, NOW - 200)), 'accepted', 'one that is over is replaced')
+})
+
+test('lists of other issuers stay, and are not taken for the root\'s; what is no list stays for the verifier to refuse', context => {
+  const store = newStore(context)
+  const [milan, genoa] = [arkList('Milan', [], [NOW - 50, NOW + DAY]), arkList('Genoa', [], [NOW - DAY, NOW + DAY])].map(toBase64)
+  const brought = { kind: 'snp', report: snpReport(), certificates: [toBase64(vek())], crls: [milan, genoa] }
+  assert.deepEqual(fill(store, brought).evidence['crls'], [milan, genoa])
+  add(store, file('newer', arkList('Genoa', [], [NOW - 9, NOW + DAY])))
+  assert.deepEqual(fill(store, brought).evidence['crls'], [milan, toBase64(arkList('Genoa', [], [NOW - 9, NOW + DAY]))])
+  assert.deepEqual(fill(store, { ...brought, crls: ['%', milan] }).evidence['crls'], ['%', milan, toBase64(arkList('Genoa', [], [NOW - 9, NOW + DAY]))])
+  assert.deepEqual(fill(newStore(context), { kind: 'snp', report: snpReport(), certificates: [1], crls: [2] }).evidence, { kind: 'snp', report: snpReport(), certificates: [], crls: [2] })
 })
 
 test('documents that are over are not offered as current, and are for their time', context => {
@@ -161,6 +176,15 @@ test('Intel: what the evidence brings stays where nothing better is here, and go
   assert.equal(codeOf(() => fill(store, { kind: 'tdx', quote: toBase64(new Uint8Array(10)) })), 'evidence.version')
 })
 
+test('Intel: a quote that does not say whose platform it is', context => {
+  const store = newStore(context)
+  assert.equal(codeOf(() => fill(store, { kind: 'tdx', quote: intelEvidence({ pck: { issuer: 'Somebody' } }).quote })), 'evidence.chain')
+  const bare = { kind: 'tdx', quote: intelEvidence({ certificationType: 3 }).quote }
+  assert.equal(codeOf(() => fill(store, bare)), 'evidence.missing')
+  const chain = parseQuote(fromBase64(intelEvidence().quote)).certificates.map(one => writePem('CERTIFICATE', one)).join('')
+  assert.equal((fill(store, { ...bare, collateral: { pck_certificate_chain: chain } }).evidence['collateral'] as Record<string, string>)['pck_certificate_chain'], chain, 'the chain beside it counts')
+})
+
 // ---- NVIDIA ---------------------------------------------------------------------------------------------------------
 
 function nvidiaStore(context: Parameters<typeof newStore>[0]): CollateralStore {
@@ -193,8 +217,39 @@ test('NVIDIA: a newer answer that takes a certificate back replaces the good one
   assert.equal(codeOf(() => nvidia(fill(store, whole).evidence)), 'accepted')
   const revoked = rimAnswers({ status: { revokedAt: NOW - 100 }, window: [NOW - 50, NOW + DAY] })[0] ?? ''
   add(store, file('answer', fromBase64(revoked)))
-  assert.equal(codeOf(() => nvidia(fill(store, whole).evidence)), 'x509.revoked')
+  const replaced = fill(store, whole).evidence
+  assert.equal(codeOf(() => nvidia(replaced)), 'x509.revoked')
+  assert.equal((replaced['ocsp'] as string[]).length, 4, 'in its place')
   assert.equal(codeOf(() => nvidia(fill(store, whole, NOW - 60).evidence, NOW - 60)), 'accepted')
+})
+
+test('NVIDIA: of answers that the evidence brings, only those in force count; answers about other things stay', context => {
+  const store = nvidiaStore(context)
+  const ahead = rimAnswers({ window: [NOW + 100, NOW + DAY] })[0] ?? ''
+  const stranger = deviceAnswers({ number: '07' })[0] ?? ''
+  const { evidence } = fill(store, { ...nvidiaEvidence(), rims: [driverRim(), vbiosRim()], ocsp: [ahead, stranger] })
+  const ocsp = evidence['ocsp'] as string[]
+  assert.deepEqual([ocsp.includes(ahead), ocsp.includes(stranger), ocsp.length], [false, true, 5])
+  const empty = newStore(context)
+  assert.deepEqual((fill(empty, { ...nvidiaEvidence(), rims: [driverRim()], ocsp: [ahead] }).evidence['ocsp'] as string[]), [ahead], 'nothing better here')
+  add(empty, file('old', fromBase64(rimAnswers({ window: [NOW - 9 * DAY, NOW - 8 * DAY] })[0] ?? '')), rimFile('driver', driverRim()))
+  assert.match(fill(empty, nvidiaEvidence()).missing.map(one => one.what).join('\n'), /an OCSP answer about Test RIM Signer for that time \(the newest here, NVIDIA OCSP answer good for serial 44, is in force from 2025-12-23 to 2025-12-24\)/)
+})
+
+test('NVIDIA: of two manifests of one version, the one of this board; what does not hold stays where there is no better', context => {
+  const store = newStore(context)
+  const change = { text: (text: string) => text.replace('revision="r1"', 'revision="r2"') }
+  add(store, rimFile('NV_GPU_VBIOS_1010___96009F0001.xml', vbiosRim()))
+  add(store, rimFile('NV_GPU_VBIOS_2020___96009F0001.xml', vbiosRim(change)))
+  assert.deepEqual(fill(store, nvidiaEvidence()).evidence['rims'], [vbiosRim()])
+  const other = newStore(context)
+  add(other, rimFile('NV_GPU_VBIOS_1010___96009F0001.xml', vbiosRim(change)))
+  add(other, rimFile('NV_GPU_VBIOS_2020___96009F0001.xml', vbiosRim()))
+  assert.deepEqual(fill(other, nvidiaEvidence()).evidence['rims'], [vbiosRim(change)])
+  const broken = driverRim({ signed: text => text.replace('r1', 'r9') })
+  assert.deepEqual(fill(newStore(context), { ...nvidiaEvidence(), rims: [broken] }).evidence['rims'], [broken])
+  add(store, rimFile('driver', driverRim()))
+  assert.deepEqual(fill(store, { ...nvidiaEvidence(), rims: [broken] }).evidence['rims'], [driverRim(), vbiosRim()])
 })
 
 test('NVIDIA: lists of the authorities above a device', context => {
@@ -204,6 +259,9 @@ test('NVIDIA: lists of the authorities above a device', context => {
   assert.deepEqual(evidence['crls'], [nvidiaListOf(IDENTITY)])
   assert.equal(codeOf(() => nvidia(evidence)), 'accepted')
   assert.deepEqual(fill(store, { ...nvidiaEvidence(), crls: [nvidiaListOf(IDENTITY)] }).evidence['crls'], [nvidiaListOf(IDENTITY)], 'once')
+  const [older, newer] = [nvidiaListOf(IDENTITY, [], [NOW - 2 * DAY, NOW + DAY]), nvidiaListOf(IDENTITY, [], [NOW - 5, NOW + DAY])]
+  assert.deepEqual(fill(store, { ...nvidiaEvidence(), crls: [older, nvidiaListOf(RIM_CA)] }).evidence['crls'], [nvidiaListOf(RIM_CA), nvidiaListOf(IDENTITY)], 'in place of an older one')
+  assert.deepEqual(fill(store, { ...nvidiaEvidence(), crls: [newer] }).evidence['crls'], [newer], 'not of a newer one')
 })
 
 test('a bundle: the collateral of each part, and what the CPU vouches for stays', context => {

@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { fromBase64, toBase64 } from '@cloister/core/bytes/base64'
-import { der, TAG } from '@cloister/core/bytes/der'
+import { children, der, derInteger, derOid, derSequence, readDer, TAG } from '@cloister/core/bytes/der'
 import { fromHex, toHex } from '@cloister/core/bytes/hex'
 import type { JsonObject } from '@cloister/core/bytes/json'
 import { parseOcsp } from '@cloister/core/crypto/ocsp'
@@ -138,6 +138,16 @@ test('NVIDIA: manifests as the service wraps them, and OCSP by POST', async cont
     assert.deepEqual([...(await ask(question)).bytes], [0x30, 3, 0x0a, 1, status])
   }
   assert.equal(parseOcsp((await ask(asked)).bytes).ok, true)
+  const rootIds = certificateIds(p, certificateOf(rimCaCertificate()), nvidiaRoots().rim)
+  assert.deepEqual([...(await ask(questionFor([ids[0] ?? '', rootIds[0] ?? '']))).bytes], [0x30, 3, 0x0a, 1, 6], 'an answer about one is none about two')
+  // A version, a name, extensions and a signature, as the standard allows them around the list.
+  const [list] = children(children(readDer(asked))[0] ?? assert.fail())
+  const whole = derSequence(derSequence(der(0xa0, derInteger(new Uint8Array([0]))), der(0xa1, der(0x82, Buffer.from('x'))), list?.whole ?? assert.fail(), der(0xa2, derSequence())), der(0xa0, derSequence()))
+  assert.equal(toBase64((await ask(whole)).bytes), rimAnswers()[0])
+  const sha3 = derSequence(derSequence(derSequence(derSequence(derSequence(derSequence(derOid('2.16.840.1.101.3.4.2.8')), der(TAG.octetString), der(TAG.octetString), derInteger(new Uint8Array([1])))))))
+  for (const question of [sha3, derSequence(), derSequence(derSequence()), derSequence(derSequence(derSequence(derSequence()))), derSequence(derSequence(derSequence(derSequence(derSequence())))), derSequence(list?.whole ?? assert.fail(), derSequence(), derSequence()), questionFor(Array.from({ length: 17 }, () => ids[0] ?? ''))]) {
+    assert.deepEqual([...(await ask(question)).bytes], [0x30, 3, 0x0a, 1, 1], toHex(question).slice(0, 80))
+  }
 })
 
 test('a question that OpenSSL makes is understood, with its nonce', { skip: spawnSync('openssl', ['version']).status === 0 ? false : 'no openssl' }, async context => {
@@ -329,6 +339,19 @@ test('a vendor that does not answer: one question at a time for one document, an
   assert.equal(release.length, 4)
   for (const one of release) one()
   for (const { status, text } of await Promise.all([...same, ...more])) assert.ok(status === 404 && text.includes('no route'))
+})
+
+test('a failure is forgotten after a minute; each request is a line of the log; a port that is taken is said', async context => {
+  let [clock, asked] = [NOW * 1000, 0]
+  const fetcher: Fetch = () => Promise.resolve(new Response(++asked === 1 ? null : Uint8Array.from(arkList()), { status: asked === 1 ? 503 : 200 }))
+  const lines: string[] = []
+  const { url, port } = await serving(context, newStore(context), { upstream: ['amd'], log: line => lines.push(line) }, { fetcher, now: () => clock })
+  const path = '/vcek/v1/Genoa/crl'
+  assert.deepEqual([(await get(url + path)).status, (await get(url + path)).status, asked], [404, 404, 1])
+  clock += 60_000
+  assert.deepEqual([(await get(url + path)).status, asked], [200, 2])
+  assert.deepEqual(lines, [`404 GET ${path} not here: amd-crl for now; there is nothing like it`, `404 GET ${path} not here: amd-crl for now; there is nothing like it`, `200 GET ${path}`])
+  await assert.rejects(serveCollateral(p, newStore(context), { port }), /EADDRINUSE/)
 })
 
 test('an answer of a responder is asked for by POST with the same question, without the nonce', async context => {

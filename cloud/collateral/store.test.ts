@@ -117,8 +117,10 @@ test('killed between writing aside and renaming: the store is as it was, and wor
   assert.ok(readdirSync(store.folder).includes(left), 'somebody may still be writing it')
   utimesSync(join(store.folder, left), 1, 1)
   writeFileSync(join(store.folder, '.mine.tmp'), '')
+  for (const name of ['.mine.tmp', entry.digest.slice(7)]) utimesSync(join(store.folder, name), 1, 1)
   openCollateral(store.folder)
   assert.deepEqual(readdirSync(store.folder).filter(name => name.endsWith('.tmp')), ['.mine.tmp'], 'after an hour nobody is')
+  assert.equal(after.list().entries.length, 2, 'documents may be of any age')
 })
 
 test('only digests are names: no path leads out of the folder', context => {
@@ -143,6 +145,10 @@ test('taken out once; too large or no room is refused', context => {
   assert.equal(codeOf(() => store.put(document('x', { bytes: new Uint8Array(LIMITS.documentBytes + 1) }), 1)), 'bytes.too-large')
   assert.equal(codeOf(() => store.put(document('x', { about: { name: 'x'.repeat(LIMITS.headBytes) } }), 1)), 'bytes.too-large')
   assert.equal(codeOf(() => store.put(document('x'.repeat(10)), 1)), 'accepted')
+  const small = openCollateral(store.folder, 2)
+  assert.equal(codeOf(() => small.put(document('y'), 1)), 'accepted')
+  assert.equal(codeOf(() => small.put(document('z'), 1)), 'store.full')
+  assert.equal(codeOf(() => small.put(document('y'), 1)), 'accepted', 'what is here needs no room')
   if (process.getuid?.() === 0) return
   chmodSync(store.folder, 0o500)
   assert.equal(codeOf(() => store.put(document('three'), 1)), 'store.full')

@@ -31,8 +31,8 @@ export interface CollateralStore {
   remove(digest: Hash): boolean
 }
 
-/** @example const store = openCollateral('.cloister/collateral') */
-export function openCollateral(folder: string): CollateralStore {
+/** `documents`: how many there may be. @example const store = openCollateral('.cloister/collateral') */
+export function openCollateral(folder: string, documents: number = LIMITS.documents): CollateralStore {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   sweep(folder)
   const heads = new Map<string, { readonly stamp: string; readonly head: Result<Entry> }>()
@@ -60,7 +60,7 @@ export function openCollateral(folder: string): CollateralStore {
       const name = nameOf(digest)
       const before = attempt(() => read(digest))
       if (before.ok && before.value !== undefined && !changes(before.value.entry, document)) return { entry: before.value.entry, known: true }
-      if (readdirSync(folder).length >= LIMITS.documents) refuse('store.full', folder, `at most ${LIMITS.documents} documents`, 'no room', 'cloister collateral prune --before DATE')
+      if (readdirSync(folder).length >= documents) refuse('store.full', folder, `at most ${documents} documents`, 'no room', 'cloister collateral prune --before DATE')
       const entry = entryOf(document, digest, before.ok && before.value !== undefined ? before.value.entry.added : at)
       writeAtomically(folder, name, fileOf(entry, document.bytes))
       return { entry, known: before.ok && before.value !== undefined }
