@@ -36,3 +36,18 @@ export function snpImage(change: { sections?: readonly (readonly [number, number
     ...(reset === undefined ? [] : [entry(GUID.reset, little(reset, 4))]), entry(GUID.other, new Uint8Array(8)),
   ], { metadata: sevMetadata(change.sections ?? SEV_SECTIONS, change.metadata), ...(change.filling === undefined ? {} : { filling: change.filling }) })
 }
+
+export interface TdxSection { readonly kind: number; readonly address: number; readonly size: number; readonly offset?: number; readonly bytes?: number; readonly attributes?: number }
+export interface TdxChange { readonly signature?: string; readonly version?: number; readonly length?: number; readonly count?: number }
+export const tdxMetadata = (sections: readonly TdxSection[], change: TdxChange = {}): Uint8Array => concat(
+  utf8(change.signature ?? 'TDVF'), little(change.length ?? 16 + 32 * sections.length, 4), little(change.version ?? 1, 4), little(change.count ?? sections.length, 4),
+  ...sections.map(one => concat(little(one.offset ?? 0, 4), little(one.bytes ?? 0, 4), little(one.address, 8), little(one.size, 8), little(one.kind, 4), little(one.attributes ?? 0, 4))),
+)
+/** The memory of Debian's build for TDX: volume to boot, variables, hand-off block, and what firmware uses itself. */
+export const TDX_SECTIONS: readonly TdxSection[] = [
+  { kind: 0, address: 0xfffff000, size: 0x1000, offset: 0x1000, bytes: 0x1000, attributes: 1 }, { kind: 1, address: 0xffffe000, size: 0x1000, offset: 0, bytes: 0x1000 },
+  { kind: 3, address: 0x810000, size: 0x10000 }, { kind: 3, address: 0x80b000, size: 0x2000 }, { kind: 2, address: 0x809000, size: 0x2000 }, { kind: 3, address: 0x800000, size: 0x6000 },
+]
+/** Firmware for TDX. */
+export const tdxImage = (sections: readonly TdxSection[] = TDX_SECTIONS, change: TdxChange = {}, filling = 0x90): Uint8Array =>
+  imageOf([entry(GUID.tdx, little(METADATA_FROM_END, 4)), entry(GUID.other, new Uint8Array(8))], { metadata: tdxMetadata(sections, change), filling })

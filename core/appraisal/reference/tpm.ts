@@ -56,8 +56,8 @@ export function predictUki(p: Primitives, boot: UkiBoot): Result<Prediction> {
     const bank = boot.bank ?? 'sha256'
     const uki = readUki(boot.uki)
     const parts = [
-      attempt(() => imageEvents(p, bank, uki, boot.secureBoot?.enabled, 'PCR4')),
-      attempt(() => secureBootEvents(p, bank, boot.secureBoot ?? refuse('evidence.missing', 'secureBoot', 'the variables of Secure Boot (PCR7)', 'none'), 'PCR7')),
+      attempt(() => [actionEvent(p, bank, 'PCR4', BOOTS), separator(p, bank, 'PCR4'), ...imageEvents(p, bank, uki, boot.secureBoot?.enabled, 'PCR4')]),
+      attempt(() => boot.secureBoot === undefined ? refuse('evidence.missing', 'PCR7', 'the variables of Secure Boot', 'none') : [...variableEvents(p, bank, boot.secureBoot, 'PCR7'), ...authorityEvents(p, bank, boot.secureBoot, 'PCR7')]),
       attempt(() => kernelEvents(p, bank, uki, 'PCR9')),
     ]
     const events = [...parts.flatMap(part => (part.ok ? part.value : [])), ...sectionEvents(p, bank, uki, 'PCR11'), ...phaseEvents(p, bank, boot.phases ?? [], 'PCR11')]
@@ -68,30 +68,34 @@ export function predictUki(p: Primitives, boot: UkiBoot): Result<Prediction> {
 /** Secure Boot as a machine without keys has it. */
 export const SECURE_BOOT_OFF: SecureBootState = { enabled: false, pk: new Uint8Array(), kek: new Uint8Array(), db: new Uint8Array(), dbx: new Uint8Array() }
 
-/** What firmware measures into PCR 4: that it boots, its separator, the image, and the kernel where the stub loads it through firmware. */
+/** The images that firmware loads: the unified one, and its kernel where the stub loads it through firmware. */
 export function imageEvents(p: Primitives, bank: HashName, uki: Uki, secureBoot: boolean | undefined, register: string): ExpectedEvent[] {
   if (secureBoot === undefined && measuresKernel(uki)) refuse('evidence.missing', register, 'whether Secure Boot is on: this stub then loads the kernel otherwise', 'nothing')
   if (secureBoot === true && uki.stub === 257) refuse('evidence.unsupported', register, 'systemd-stub 252 or 262 where Secure Boot is on', '257')
   const kernel = measuresKernel(uki) && secureBoot === false ? [eventOf(p, bank, register, 'Authenticode hash of .linux', authenticodeBytes(readPe(uki.sections.get('.linux') ?? new Uint8Array(), 'uki.linux')))] : []
-  return [bootEvent(p, bank, register), separator(p, bank, register), eventOf(p, bank, register, 'Authenticode hash of the image', authenticodeBytes(uki.image)), ...kernel]
+  return [eventOf(p, bank, register, 'Authenticode hash of the image', authenticodeBytes(uki.image)), ...kernel]
 }
 
-export const bootEvent = (p: Primitives, bank: HashName, register: string): ExpectedEvent => eventOf(p, bank, register, 'Calling EFI Application from Boot Option', utf8('Calling EFI Application from Boot Option'))
+/** An action that firmware tells by its text (PFP section 10.4.4). */
+export const actionEvent = (p: Primitives, bank: HashName, register: string, text: string): ExpectedEvent => eventOf(p, bank, register, text, utf8(text))
+export const BOOTS = 'Calling EFI Application from Boot Option'
 export const separator = (p: Primitives, bank: HashName, register: string): ExpectedEvent => eventOf(p, bank, register, 'separator', new Uint8Array(4))
 
-/** PCR 7: the variables with their names (UEFI_VARIABLE_DATA), the separator, then what let images start. */
-export function secureBootEvents(p: Primitives, bank: HashName, state: SecureBootState, register: string): ExpectedEvent[] {
-  const { enabled, pk, kek, db, dbx, further = [], authorities = [] } = state
-  const variable = ({ guid, name, value }: UefiVariable, what: string) => eventOf(p, bank, register, `${what} ${name}`, variableData(guid, name, value))
-  const first: UefiVariable[] = [
+/** PCR 7 until firmware closes it: the variables with their names (UEFI_VARIABLE_DATA), then the separator. */
+export function variableEvents(p: Primitives, bank: HashName, { enabled, pk, kek, db, dbx, further = [] }: SecureBootState, register: string): ExpectedEvent[] {
+  const variables: UefiVariable[] = [
     { guid: EFI_GLOBAL_VARIABLE, name: 'SecureBoot', value: new Uint8Array([enabled ? 1 : 0]) }, { guid: EFI_GLOBAL_VARIABLE, name: 'PK', value: pk }, { guid: EFI_GLOBAL_VARIABLE, name: 'KEK', value: kek },
     { guid: EFI_IMAGE_SECURITY_DATABASE, name: 'db', value: db }, { guid: EFI_IMAGE_SECURITY_DATABASE, name: 'dbx', value: dbx }, ...further,
   ]
-  return [...first.map(one => variable(one, 'variable')), separator(p, bank, register), ...authorities.map(one => variable(one, 'authority'))]
+  return [...variables.map(one => eventOf(p, bank, register, `variable ${one.name}`, variableData(one))), separator(p, bank, register)]
 }
 
+/** PCR 7 after that: what let images start. */
+export const authorityEvents = (p: Primitives, bank: HashName, { authorities = [] }: SecureBootState, register: string): ExpectedEvent[] =>
+  authorities.map(one => eventOf(p, bank, register, `authority ${one.name}`, variableData(one)))
+
 /** UEFI_VARIABLE_DATA (PFP section 10.2.6). Leaves with `evidence.parse`. */
-export function variableData(guid: string, name: string, value: Uint8Array): Uint8Array {
+export function variableData({ guid, name, value }: UefiVariable): Uint8Array {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(guid)) refuse('evidence.parse', `variable ${name}`, 'a GUID in lower case', guid)
   return concat(guidBytes(guid), little(name.length, 8), little(value.length, 8), utf16(name, 'variable'), value)
 }
