@@ -5,6 +5,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { refusalOf } from '@cloister/core/refusal'
 import { collateralCommand } from './collateral.ts'
+import { measureCommand } from './measure.ts'
 import { conclude, openScreen, showRefusal, type Screen } from './screen.ts'
 
 /** Parse a command line and run it. Sets `process.exitCode`. */
@@ -57,6 +58,7 @@ function program(screen: Screen): Command {
   add('why <charter>', 'may this program use this asset now, and if not, which line and claim refuse').requiredOption('--asset <name>', 'which asset').option('--program <name>', 'which program (default: the only one)').option('--receipt <file>', 'judge the evidence of this receipt').addOption(cloud)
     .action((charter: string, options: { asset: string; program?: string; receipt?: string; cloud?: string }) => conclude(screen, async () => (await import('./why.ts')).why(screen, charter, options)))
   cli.addCommand(collateralCommand(screen))
+  cli.addCommand(measureCommand(screen))
   return cli
 }
 
