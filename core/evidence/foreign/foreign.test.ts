@@ -497,6 +497,15 @@ test('NVIDIA\'s SDK: devices of no machine', () => {
   refused(read([]), 'evidence.parse')
 })
 
+test('5: a document of any depth is refused, not crashed on', () => {
+  const nested = (depth: number) => { let value: Json = 'x'; for (let i = 0; i < depth; i++) value = i % 2 === 0 ? [value] : { a: value }; return value }
+  const request = (structured: Json): JsonObject => ({ verification_requests: [{ tee: 'snp', evidence: toBase64Url(utf8(JSON.stringify(cocoSnp(snp(DATA))))), runtime_data: { structured }, runtime_data_hash_algorithm: 'sha256' }] })
+  assert.ok(readForeign(p, request(nested(29))).ok)
+  refused(readForeign(p, request(nested(30))), 'bytes.too-deep', 'document')
+  refused(readForeign(p, request(nested(200_000))), 'bytes.too-deep')
+  refused(readForeign(p, { ...kbsRequest(), 'runtime-data': { nonce: KBS_NONCE, 'tee-pubkey': { ...KEY, x: nested(200_000) } } } as unknown as Json), 'bytes.too-deep')
+})
+
 test('collateral from beside a document: of the CPU, and of each device', () => {
   const rims = { devices: [{}, { rims: [driverRim()] }] }
   assert.equal(verdict(tinfoil3(), { collateral: rims }).claims.devices?.[1]?.facts.kind, 'nvidia')

@@ -23,7 +23,7 @@ import type { VerifyOptions } from '../options.ts'
 import { readAsRequest, readAttester, readKbs, sdkDevices } from './coco.ts'
 import { readContainers } from './containers.ts'
 import { appOf, readDstack } from './dstack.ts'
-import { has, type Bond, type Draft, type DraftDevice, type Form } from './form.ts'
+import { has, shallow, type Bond, type Draft, type DraftDevice, type Form } from './form.ts'
 import { readTinfoil } from './tinfoil.ts'
 import { UVM_ISSUER, verifyUvm, type UvmEndorsement } from './uvm.ts'
 
@@ -44,7 +44,7 @@ export interface ForeignGiven {
 
 /**
  * The form of a document and what is in it. Refuses `evidence.parse` (no known form, or another shape of one),
- * `evidence.unsupported`, `evidence.simulated` (samples), `evidence.missing` (collateral), `evidence.binding` (the document
+ * `evidence.unsupported`, `bytes.too-deep`, `evidence.simulated` (samples), `evidence.missing` (collateral), `evidence.binding` (the document
  * contradicts itself), `bytes.*`, `json.*`.
  *
  * @example
@@ -53,7 +53,7 @@ export interface ForeignGiven {
  */
 export function readForeign(p: Primitives, json: Json, given: ForeignGiven = {}): Result<Foreign> {
   return attempt(() => {
-    const { evidence, devices = [], ...draft } = draftOf(p, json, given.nonce)
+    const { evidence, devices = [], ...draft } = draftOf(p, shallow(json), given.nonce)
     const { devices: forDevices = [], ...forCpu } = isObject(given.collateral) ? given.collateral : {}
     if (!Array.isArray(forDevices) || forDevices.length > devices.length) return refuse('evidence.collateral', 'collateral.devices', `a list for ${devices.length} devices`, Array.isArray(forDevices) ? String(forDevices.length) : kindOf(forDevices))
     return { ...draft, evidence: part(evidence, given.collateral === undefined ? {} : forCpu), devices: devices.map((one, i) => ({ ...one, evidence: part(one.evidence, forDevices[i] ?? {}) })) }

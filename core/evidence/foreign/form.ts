@@ -57,6 +57,18 @@ export interface Draft {
   readonly unbound?: readonly string[]
 }
 
+const DEPTH_MAX = 32
+
+/** Refuses a document of more levels than any form has: some parts of it are hashed in canonical form, whatever is in them. Without recursion. */
+export function shallow(json: Json): Json {
+  const left = [{ value: json, depth: 0 }]
+  for (let one = left.pop(); one !== undefined; one = left.pop()) {
+    if (one.depth > DEPTH_MAX) refuse('bytes.too-deep', 'document', `at most ${DEPTH_MAX} levels`, 'more')
+    for (const value of isObject(one.value) || Array.isArray(one.value) ? Object.values(one.value) : []) if (typeof value === 'object') left.push({ value, depth: one.depth + 1 })
+  }
+  return json
+}
+
 export const has = (json: JsonObject, ...keys: readonly string[]): boolean => keys.every(key => json[key] !== undefined)
 
 /** Refuses members that the form does not have. */
