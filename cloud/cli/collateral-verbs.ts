@@ -2,7 +2,7 @@
  * The verbs of `cloister collateral`: file, list, show and take out what vendors publish about machines. Everything that
  * is filed was verified to the vendors' pinned roots; nothing here says whether a machine is good.
  */
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { isUtf8 } from 'node:buffer'
 import type { Hash } from '@cloister/core/charter/types'
@@ -16,6 +16,7 @@ import { serveCollateral } from '../collateral/serve.ts'
 import { openCollateral, type CollateralStore } from '../collateral/store.ts'
 import { VENDORS } from '../collateral/wanted.ts'
 import { nodePrimitives } from '../crypto/node.ts'
+import { readBytes } from './folder.ts'
 import type { Screen } from './screen.ts'
 
 interface Where { readonly folder: string }
@@ -24,7 +25,7 @@ const now = () => Math.floor(Date.now() / 1000)
 const day = (seconds: number) => new Date(seconds * 1000).toISOString().slice(0, 10)
 
 export function addVerb(screen: Screen, files: readonly string[], options: Where & { readonly early?: boolean }): void {
-  const read = files.map(path => ({ name: basename(path), bytes: readBytes(path), ...(options.early === true ? { update: 'early' as const } : {}) }))
+  const read = files.map(path => ({ name: basename(path), bytes: readBytes(path, LIMITS.documentBytes), ...(options.early === true ? { update: 'early' as const } : {}) }))
   const reports = addCollateral(nodePrimitives, openCollateral(options.folder), read, now())
   const [only] = reports
   if (reports.length === 1 && only?.outcome.ok === false) throw new Refused(only.outcome.refusal)
@@ -125,7 +126,7 @@ export function exportVerb(screen: Screen, options: Where & { readonly for: read
 
 /** Evidence of one or more files of one machine, whatever form they have. */
 function evidenceIn(paths: readonly string[]): JsonObject {
-  return orRefuse(assemble(paths.flatMap(path => orRefuse(detect(nodePrimitives, { name: basename(path), bytes: readBytes(path) })))))
+  return orRefuse(assemble(paths.flatMap(path => orRefuse(detect(nodePrimitives, { name: basename(path), bytes: readBytes(path, LIMITS.documentBytes) })))))
 }
 
 export async function serveVerb(screen: Screen, options: Where & { readonly port: string; readonly host: string; readonly upstream?: string }): Promise<void> {
@@ -159,10 +160,4 @@ function oneOf(store: CollateralStore, text: string): Hash {
   const found = store.list().entries.filter(one => one.digest.slice(7).startsWith(hex))
   const [first] = found
   return found.length === 1 && first !== undefined ? first.digest : refuse('cli.file', text, 'the beginning of one digest', `${found.length} documents`, 'cloister collateral list')
-}
-
-function readBytes(path: string): Uint8Array {
-  if (!existsSync(path) || !statSync(path).isFile()) return refuse('cli.file', path, 'a file', existsSync(path) ? 'a folder' : 'no such file')
-  const size = statSync(path).size
-  return size > LIMITS.documentBytes ? refuse('cli.file', path, `at most ${LIMITS.documentBytes} bytes`, `${size} bytes`) : new Uint8Array(readFileSync(path))
 }

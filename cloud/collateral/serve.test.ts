@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -19,7 +20,7 @@ import { add, arkList, body, DAY, driverRim, file, intelAt, intelEvidence, newSt
 import { certificateIds, questionFor } from './nvidia.ts'
 import { serveCollateral, type Proxy, type ProxyOptions, type ProxyParts } from './serve.ts'
 import type { CollateralStore } from './store.ts'
-import type { Fetch } from './upstream.ts'
+import { openUpstream, type Fetch } from './upstream.ts'
 
 async function serving(context: TestContext, store: CollateralStore, options: ProxyOptions = {}, parts: ProxyParts = {}): Promise<Proxy> {
   const proxy = await serveCollateral(p, store, options, { now: () => NOW * 1000, roots: roots(), ...parts })
@@ -193,7 +194,7 @@ function raw(port: number, text: string, more: { readonly keep?: boolean; readon
     if (more.ms !== undefined) setTimeout(() => socket.destroy(), more.ms)
   })
 }
-const rawGet = async (port: number, target: string, method = 'GET') => /^HTTP\/1\.1 (\d+)/.exec(await raw(port, `${method} ${target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`))?.[1]
+const rawGet = async (port: number, target: string, method = 'GET') => /^HTTP\/1\.1 (\d+)/.exec(await raw(port, `${method} ${target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`))?.[1]
 
 test('no path, name or parameter leads anywhere else', async context => {
   const store = fullStore(context)
@@ -213,10 +214,10 @@ test('no path, name or parameter leads anywhere else', async context => {
 
 test('a huge body, huge headers, a body where none belongs', async context => {
   const { url, port } = await serving(context, fullStore(context))
-  assert.match(await raw(port, `POST /ocsp HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\nconnection: close\r\n\r\n${'x'.repeat(20_000)}`, { ms: 500 }), /^HTTP\/1\.1 413 /)
-  assert.match(await raw(port, `POST /ocsp HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n${`1000\r\n${'x'.repeat(4096)}\r\n`.repeat(5)}`, { ms: 500 }), /^HTTP\/1\.1 413 /)
-  assert.match(await raw(port, `GET / HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(10_000)}\r\n\r\n`, { ms: 500 }), /^HTTP\/1\.1 431 /)
-  assert.match(await raw(port, 'GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\nxx', { ms: 500 }), /^HTTP\/1\.1 400 /)
+  assert.match(await raw(port, `POST /ocsp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\nconnection: close\r\n\r\n${'x'.repeat(20_000)}`, { ms: 500 }), /^HTTP\/1\.1 413 /)
+  assert.match(await raw(port, `POST /ocsp HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n${`1000\r\n${'x'.repeat(4096)}\r\n`.repeat(5)}`, { ms: 500 }), /^HTTP\/1\.1 413 /)
+  assert.match(await raw(port, `GET / HTTP/1.1\r\nhost: localhost\r\nx: ${'x'.repeat(10_000)}\r\n\r\n`, { ms: 500 }), /^HTTP\/1\.1 431 /)
+  assert.match(await raw(port, 'GET / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nconnection: close\r\n\r\nxx', { ms: 500 }), /^HTTP\/1\.1 400 /)
   assert.match(await raw(port, 'nonsense\r\n\r\n', { ms: 500 }), /^HTTP\/1\.1 400 /)
   assert.equal((await get(`${url}/vcek/v1/Genoa/crl`)).status, 200, 'and it still serves')
 })
@@ -224,7 +225,7 @@ test('a huge body, huge headers, a body where none belongs', async context => {
 test('slow and silent clients are let go, and others are served meanwhile', async context => {
   const { url, port } = await serving(context, fullStore(context), {}, { limits: { headersMs: 150, requestMs: 300, silentMs: 400, checkMs: 50 } })
   const started = performance.now()
-  const slow = Promise.all([raw(port, 'GET / HT'), raw(port, 'POST /ocsp HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nx'), raw(port, '')])
+  const slow = Promise.all([raw(port, 'GET / HT'), raw(port, 'POST /ocsp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nx'), raw(port, '')])
   assert.equal((await get(`${url}/vcek/v1/Genoa/crl`)).status, 200)
   const [head, cut] = await slow
   assert.ok(performance.now() - started < 3_000)
@@ -352,6 +353,33 @@ test('a failure is forgotten after a minute; each request is a line of the log; 
   assert.deepEqual([(await get(url + path)).status, asked], [200, 2])
   assert.deepEqual(lines, [`404 GET ${path} not here: amd-crl for now; there is nothing like it`, `404 GET ${path} not here: amd-crl for now; there is nothing like it`, `200 GET ${path}`])
   await assert.rejects(serveCollateral(p, newStore(context), { port }), /EADDRINUSE/)
+})
+
+test('a vendor that hangs, before its answer or in it, and one that sends the question elsewhere', async context => {
+  const paths: string[] = []
+  const server = createServer((request, response) => {
+    paths.push(request.url ?? '')
+    if (request.url === '/drip') response.write('x')
+    if (request.url === '/moved') response.writeHead(302, { location: '/secret' }).end()
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  context.after(() => { server.closeAllConnections(); server.close() })
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  for (const [path, why] of [['/hang', /timeout/], ['/drip', /timeout/], ['/moved', /redirect|fetch failed/]] as const) {
+    const vendors = openUpstream(['amd'], () => 0, (_, init) => fetch(`http://127.0.0.1:${port}${path}`, init), 150)
+    const result = await vendors.ask({ what: 'amd-crl', product: 'Genoa', signer: 'vcek' })
+    assert.ok(result?.ok === false)
+    assert.match(result.why, why, path)
+  }
+  assert.deepEqual(paths, ['/hang', '/drip', '/moved'], 'no redirect is followed')
+})
+
+test('a page that had another name point to this machine is turned away', async context => {
+  const { port } = await serving(context, fullStore(context))
+  const status = async (host: string) => /^HTTP\/1\.1 (\d+)/.exec(await raw(port, `GET /vcek/v1/Genoa/crl HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`))?.[1]
+  for (const host of ['localhost', `localhost:${port}`, '127.0.0.1', `127.0.0.1:${port}`, '127.1.2.3', '[::1]', `[::1]:${port}`, 'LOCALHOST']) assert.equal(await status(host), '200', host)
+  for (const host of ['evil.example', '127.0.0.1.evil.example', 'localhost.evil.example', '169.254.169.254', 'x@localhost', '127.0.0.1:99999999']) assert.equal(await status(host), '421', host)
 })
 
 test('an answer of a responder is asked for by POST with the same question, without the nonce', async context => {

@@ -32,9 +32,10 @@ export function serveCollateral(p: Primitives, store: CollateralStore, { port = 
   const bounds = { ...SERVER_LIMITS, ...limits }
   const vendors = openUpstream(upstream, now, fetcher)
   const shelves = () => ({ store, roots, now: Math.floor(now() / 1000) })
+  const named = LOOPBACK.test(hostname) ? LOOPBACK : undefined
   const server = createServer({ maxHeaderSize: bounds.headerBytes, headersTimeout: bounds.headersMs, requestTimeout: bounds.requestMs, keepAliveTimeout: bounds.idleMs, connectionsCheckingInterval: bounds.checkMs }, (request, response) => {
     const { method = '', url = '' } = request
-    handle(p, shelves, vendors, request).catch((): Answer => plain(500, 'a failure of the proxy')).then(answer => {
+    handle(p, shelves, vendors, request, named).catch((): Answer => plain(500, 'a failure of the proxy')).then(answer => {
       log(`${answer.status} ${method} ${url.slice(0, 200)}${answer.status === 200 ? '' : ` ${textOf(answer).split('\n')[0] ?? ''}`}`)
       send(request, response, answer)
     }).catch(() => response.destroy())
@@ -61,7 +62,11 @@ function listen(server: Server, port: number, hostname: string): Promise<Proxy> 
   })
 }
 
-async function handle(p: Primitives, shelves: () => Shelves, vendors: Upstream, request: IncomingMessage): Promise<Answer> {
+/** What a client on this machine calls it. A page in a browser that had another name point here sends that name. */
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[?::1\]?)(?::\d{1,5})?$/i
+
+async function handle(p: Primitives, shelves: () => Shelves, vendors: Upstream, request: IncomingMessage, named: RegExp | undefined): Promise<Answer> {
+  if (named?.test(request.headers.host ?? '') === false) return plain(421, 'a request to this machine by its own name: localhost or 127.0.0.1', { connection: 'close' })
   const body = await readBody(request)
   if (body === undefined) return plain(413, `a body of at most ${REQUEST_LIMITS.body} bytes`, { connection: 'close' })
   const asked = readRequest(request.method ?? '', request.url ?? '', body)

@@ -18,12 +18,12 @@ export interface Upstream {
   ask(wanted: Wanted): Promise<Fetched> | undefined
 }
 
-/** One question to a vendor at a time for one document; a failure is remembered for a minute, so that nobody is asked in a loop. */
-export function openUpstream(vendors: readonly Vendor[], now: () => number, fetcher: Fetch = fetch): Upstream {
+/** One question to a vendor at a time for one document; a failure is remembered for a minute, so that nobody is asked in a loop. `now` and `ms` (for a whole answer) are milliseconds. */
+export function openUpstream(vendors: readonly Vendor[], now: () => number, fetcher: Fetch = fetch, ms: number = LIMITS.ms): Upstream {
   const running = new Map<string, Promise<Fetched>>()
   const failed = new Map<string, { until: number; why: string }>()
   const start = (wanted: Wanted, name: string) => {
-    const asked = fetchDocument(fetcher, wanted).then(result => {
+    const asked = fetchDocument(fetcher, wanted, ms).then(result => {
       running.delete(name)
       if (failed.size >= LIMITS.remembered) failed.clear()
       if (!result.ok) failed.set(name, { until: now() + LIMITS.failureMs, why: result.why })
@@ -45,11 +45,11 @@ export function openUpstream(vendors: readonly Vendor[], now: () => number, fetc
   }
 }
 
-async function fetchDocument(fetcher: Fetch, wanted: Wanted): Promise<Fetched> {
+async function fetchDocument(fetcher: Fetch, wanted: Wanted, ms: number): Promise<Fetched> {
   const address = addressOf(wanted)
   try {
     const post = wanted.what === 'nvidia-ocsp' ? { method: 'POST', body: Uint8Array.from(wanted.question), headers: { 'content-type': 'application/ocsp-request' } } : {}
-    const response = await fetcher(address, { redirect: 'error', signal: AbortSignal.timeout(LIMITS.ms), ...post })
+    const response = await fetcher(address, { redirect: 'error', signal: AbortSignal.timeout(ms), ...post })
     if (response.status !== 200) {
       await response.body?.cancel()
       return { ok: false, why: `${address} answered ${response.status}` }
