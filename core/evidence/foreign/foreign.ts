@@ -129,8 +129,8 @@ export function verifyForeign(p: Primitives, foreign: Foreign, options: ForeignO
     if (options.whole === true) checkWhole(foreign, beside.length)
     return {
       form, claims: own.length === 0 ? proven : joined(proven, own, proven.reportData), beside, ...(set.length === 0 ? {} : { topology: checkSet(set) }),
-      bindings: bindings.map(one => `${one.claim} is ${one.of}`), keys, ...(challenge === undefined ? {} : { challenge }), ...(app === undefined ? {} : { app }),
-      ...(typeof endorsed === 'object' ? { endorsement: endorsed } : {}), unbound: typeof endorsed === 'string' ? [`uvm_endorsements: ${endorsed}`, ...unbound] : unbound,
+      bindings: bindings.filter(one => one.restated !== true).map(one => `${one.claim} is ${one.of}`), keys, ...(challenge === undefined ? {} : { challenge }), ...(app === undefined ? {} : { app }),
+      ...(typeof endorsed === 'object' ? { endorsement: endorsed } : {}), unbound: [...(typeof endorsed === 'string' ? [`uvm_endorsements: ${endorsed}`] : []), ...unbound, ...bindings.filter(one => one.restated === true).map(one => `${one.claim}: the document repeats it, and has nothing that it is made from`)],
     }
   })
 }

@@ -34,9 +34,31 @@ test('blocks of several types in one stream', () => {
   assert.equal(fromUtf8(gunzip(fromBase64('H4sIAAAAAAAA/0pMSgYAAAD//0tJTQMA7zmOSwYAAAA='), 6)), 'abcdef')
 })
 
+test('codes of up to 15 bits', () => {
+  const [lengths] = [Array.from({ length: 17 }).reduce<number[]>((list, _, i) => [...list, i < 2 ? 1 : (list[i - 1] ?? 0) + (list[i - 2] ?? 0)], [])]
+  assert.deepEqual(gunzip(fromBase64('H4sIAAAAAAAA/wXBAWLbQAwDwbaJLd2RwO7/X9uZP3///fv5+fn9/f39/Xw+n8/n8/l+v9/v9/v9fr/f7/M8z/M8z/M8z/M8z/M8z/O+7/u+7/u+7/u+7/u+7/u+7/u+7/u+7/u+55xzzjnnnHPOOeecc84555xzzjnnnHPOOeecc84555xzzrn33nvvvffee++9995777333nvvvffee++9995777333nvvvffee++9995777333nvvvffee++9MzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzu7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7ubJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmSJEmStm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3btm3bFgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAFBVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVfU/TCDOr1QQAAA='), 5000), concat(...lengths.map((count, i) => new Uint8Array(count).fill(i))))
+})
+
+/** Noise, and in it copies of every length from 3 to 258, from near and from as far as they may be. */
+function lengthsAndDistances(): Uint8Array {
+  let state = 1
+  const noise = (length: number) => Uint8Array.from({ length }, () => { state = (Math.imul(state, 1664525) + 1013904223) >>> 0; return state >>> 24 })
+  const out = new Uint8Array(120_000)
+  out.set(noise(33_000))
+  let at = 33_000
+  for (let length = 3; length <= 258; length++) {
+    for (const distance of [length + 1, Math.floor(32_000 * (length / 258) ** 6) + length]) {
+      out.copyWithin(at, at - distance, at - distance + length)
+      out.set(noise(3), at + length)
+      at += length + 3
+    }
+  }
+  return out.slice(0, at)
+}
+
 test('what the platform compresses is read back', async () => {
-  const inputs = [new Uint8Array(0), new Uint8Array(1184).fill(7), Uint8Array.from({ length: 70_000 }, (_, i) => (i * 7919 >> 5) & 255), utf8('report '.repeat(9000))]
-  for (const input of inputs) assert.deepEqual(gunzip(await gzip(input), 100_000), input)
+  const inputs = [lengthsAndDistances(), new Uint8Array(0), new Uint8Array(1184).fill(7), Uint8Array.from({ length: 70_000 }, (_, i) => (i * 7919 >> 5) & 255), utf8('report '.repeat(9000))]
+  for (const input of inputs) assert.deepEqual(gunzip(await gzip(input), 200_000), input)
 })
 
 test('6: no more is written than is allowed', async () => {
