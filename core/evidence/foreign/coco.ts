@@ -196,7 +196,7 @@ function initData(p: Primitives, kind: Json | undefined, json: Json | undefined)
 }
 
 function initDigest(p: Primitives, toml: string): Uint8Array {
-  const named = [...toml.split(/^\s*\[/m)[0]?.matchAll(/^[ \t]*algorithm[ \t]*=[ \t]*"([^"\n]*)"[ \t]*(?:#.*)?$/gm) ?? []].map(match => match[1])
+  const named = [...toml.split(/^[ \t]*\[/m)[0]?.matchAll(/^[ \t]*algorithm[ \t]*=[ \t]*"([^"\n]*)"[ \t]*(?:#.*)?$/gm) ?? []].map(match => match[1])
   const hash = HASHES.find(one => named.length === 1 && named[0] === one)
   return p.hash(hash ?? refuse('evidence.parse', 'init-data.algorithm', HASHES.join(', '), named.join(', ') || 'none'), utf8(toml))
 }

@@ -179,7 +179,7 @@ test('CoCo KBS request: init-data is what the host bound at launch', () => {
   assert.deepEqual(got.bindings.map(one => one.split(' ')[0]), ['reportData', 'hostData'])
   refused(judge(withHost(sha('sha256', toml))), 'evidence.binding', 'claims.hostData')
   const named = (text: string) => judge(kbsRequest({ toml: text }))
-  for (const text of ['', 'algorithm = "sm3"\n', 'algorithm = "sha256"\nalgorithm = "sha384"\n', '[data]\nalgorithm = "sha256"\n', 'x_algorithm = "sha256"\n']) refused(named(text), 'evidence.parse', 'init-data.algorithm')
+  for (const text of ['', '\n'.repeat(300_000), ' '.repeat(300_000), `algorithm = "sha256"${' '.repeat(300_000)}x`, 'algorithm = "sm3"\n', 'algorithm = "sha256"\nalgorithm = "sha384"\n', '[data]\nalgorithm = "sha256"\n', 'x_algorithm = "sha256"\n']) refused(named(text), 'evidence.parse', 'init-data.algorithm')
   refused(named('algorithm = "sha256"\n'), 'evidence.binding', 'claims.hostData')
   for (const value of [1, { format: 'json', body: '' }, { format: 'toml' }, { format: 'toml', body: '', more: 1 }]) refused(read({ ...kbsRequest(), 'init-data': value }), 'evidence.parse')
   assert.ok(judge({ ...kbsRequest(), 'init-data': null }).ok)

@@ -69,6 +69,13 @@ test('6: no more is written than is allowed', async () => {
   assert.equal(gunzip(FIXED, TEXT.length).length, TEXT.length)
 })
 
+test('no more blocks than an encoder would write', () => {
+  const blocks = (count: number) => member(...Array.from({ length: count }, (_, i) => [[i === count - 1 ? 1 : 0, 1], [1, 2], [0, 7]] as const).flat())
+  const whole = (count: number) => { const made = blocks(count); return made.slice(0, 10 + Math.ceil(10 * count / 8) + 8) }
+  assert.deepEqual(gunzip(whole(64), 10), new Uint8Array(0))
+  refused(whole(65), 'bytes.too-large', 10, 'at most 64 blocks')
+})
+
 test('heads, checksums, lengths and what follows', () => {
   for (const [at, value] of [[0, 0], [1, 0], [2, 7], [3, 1]] as const) refused(FIXED.with(at, value), 'bytes.encoding')
   for (const back of [1, 5]) refused(FIXED.with(FIXED.length - back, 0x55), 'bytes.encoding')

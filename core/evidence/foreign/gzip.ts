@@ -79,10 +79,14 @@ const LENGTH_BITS = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3,
 const DISTANCES = [1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577]
 const ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
 
+/** Encoders write one for some ten thousand bytes; each costs its tables, however little is in it. */
+const BLOCKS_MAX = 64
+
 function inflate(reader: Reader, max: number, at: string): Uint8Array {
   const bits = new Bits(reader)
   const out = { bytes: new Uint8Array(max), length: 0 }
-  for (let last = 0; last === 0;) {
+  for (let [last, blocks] = [0, 0]; last === 0;) {
+    if (++blocks > BLOCKS_MAX) refuse('bytes.too-large', at, `at most ${BLOCKS_MAX} blocks`, 'more')
     last = bits.take(1)
     const type = bits.take(2)
     if (type === 0) stored(bits, out, at)
