@@ -58,6 +58,8 @@ export interface Quote {
   readonly qe: { readonly report: EnclaveReport; readonly signed: Uint8Array; readonly signature: Uint8Array; readonly authData: Uint8Array }
   /** The kind of certification data; 5 is a chain of PEM certificates, leaf first. */
   readonly certificationType: number
+  readonly certificationData: Uint8Array
+  /** The chain in it, read when it is asked for: empty for another kind. Leaves with `bytes.*` where it is none. */
   readonly certificates: readonly Uint8Array[]
 }
 
@@ -90,9 +92,10 @@ export function parseQuote(bytes: Uint8Array): Quote {
   const signed = bytes.subarray(0, reader.offset)
   const data = new Reader(reader.take(reader.u32le()), `quote@0x${reader.offset.toString(16)}+`)
   reader.end()
+  const rest = signatureData(version, data)
   return {
-    version, tee, ...(bodyType === undefined ? {} : { bodyType }), qeVendor, signed, ...signatureData(version, data),
-    ...(type === 1 ? { enclave: enclaveReport(body) } : { domain: domainReport(body) }),
+    version, tee, ...(bodyType === undefined ? {} : { bodyType }), qeVendor, signed, ...rest, ...(type === 1 ? { enclave: enclaveReport(body) } : { domain: domainReport(body) }),
+    get certificates() { return rest.certificationType === 5 ? chainOf(rest.certificationData) : [] },
   }
 }
 
@@ -109,7 +112,7 @@ function bodyTypeOf(tee: 'sgx' | 'tdx', named: number | undefined): 1 | 2 | 3 {
   return refuse('evidence.kind', 'quote.body_type', tee === 'sgx' ? '1' : '2 or 3', String(named))
 }
 
-function signatureData(version: number, data: Reader): Pick<Quote, 'signature' | 'attestationKey' | 'qe' | 'certificationType' | 'certificates'> {
+function signatureData(version: number, data: Reader): Pick<Quote, 'signature' | 'attestationKey' | 'qe' | 'certificationType' | 'certificationData'> {
   const signature = data.take(64)
   const attestationKey = data.take(64)
   if (version === 3) {
@@ -126,13 +129,12 @@ function signatureData(version: number, data: Reader): Pick<Quote, 'signature' |
   return { signature, attestationKey, ...inner }
 }
 
-function certified(reader: Reader): Pick<Quote, 'qe' | 'certificationType' | 'certificates'> {
+function certified(reader: Reader): Pick<Quote, 'qe' | 'certificationType' | 'certificationData'> {
   const signed = reader.take(384)
   const signature = reader.take(64)
   const authData = reader.take(reader.u16le())
   const certificationType = reader.u16le()
-  const chain = reader.take(reader.u32le())
-  return { qe: { report: enclaveReport(signed), signed, signature, authData }, certificationType, certificates: certificationType === 5 ? chainOf(chain) : [] }
+  return { qe: { report: enclaveReport(signed), signed, signature, authData }, certificationType, certificationData: reader.take(reader.u32le()) }
 }
 
 /** PEM, leaf first; the library that writes it ends it with a zero byte. */

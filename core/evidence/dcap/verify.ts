@@ -9,6 +9,7 @@ import { fromBase64 } from '../../bytes/base64.ts'
 import { equal, allZero, concat } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import type { JsonObject } from '../../bytes/json.ts'
+import { utf8 } from '../../bytes/text.ts'
 import { readPem } from '../../crypto/pem.ts'
 import type { Primitives, PublicKey } from '../../crypto/primitives.ts'
 import { parseCertificate, validateChain, type Certificate, type Chain } from '../../crypto/x509.ts'
@@ -89,10 +90,11 @@ interface Platform { readonly leaf: Certificate; readonly pck: PckExtension; rea
 
 /** The PCK certificate's chain, with both lists required: no certificate below the root goes unexamined. */
 function platformOf(p: Primitives, quote: Quote, given: DcapCollateral, { pckCrl, rootCrl }: VerifiedCollateral, options: VerifyOptions, root: Certificate): Platform {
-  const certificates = quote.certificates.length > 0 ? quote.certificates : readPem(given.pck_certificate_chain ?? '', 'CERTIFICATE')
-  const [leafDer, ...rest] = certificates
-  if (leafDer === undefined) return refuse('evidence.missing', 'quote.certification_data', 'the chain of the PCK certificate (type 5)', `type ${quote.certificationType}`, 'a quote with an encrypted platform id cannot be judged offline: ask the platform for its PCK chain')
-  return remember(p, options, `dcap pck ${certificates.length}`, [...certificates, pckCrl.der, rootCrl.der, root.der], () => {
+  const parts = [quote.certificationData, utf8(given.pck_certificate_chain ?? ''), pckCrl.der, rootCrl.der, root.der]
+  return remember(p, options, `dcap pck ${quote.certificationType}`, parts, () => {
+    const inside = quote.certificates
+    const [leafDer, ...rest] = inside.length > 0 ? inside : readPem(given.pck_certificate_chain ?? '', 'CERTIFICATE')
+    if (leafDer === undefined) return refuse('evidence.missing', 'quote.certification_data', 'the chain of the PCK certificate (type 5)', `type ${quote.certificationType}`, 'a quote with an encrypted platform id cannot be judged offline: ask the platform for its PCK chain')
     const leaf = orRefuse(parseCertificate(leafDer, 'pck'))
     if (!leaf.subjectCommonName.includes('SGX PCK Certificate')) refuse('evidence.chain', 'pck.subject', 'an SGX PCK Certificate', leaf.subjectCommonName)
     if (!equal(pckCrl.issuer, leaf.issuer)) refuse('crl.issuer', 'collateral.pck_crl', 'the list of the authority that issued the PCK certificate', 'the list of another')
