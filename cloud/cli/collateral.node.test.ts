@@ -25,6 +25,8 @@ test('an empty store; usage, files and digests that are none', () => {
   assert.deepEqual([empty.status, empty.json], [0, { ok: true, documents: [], damaged: [] }])
   assert.match(run('list').out, /nothing yet: cloister collateral add FILE/)
   assert.ok(readdirSync(join(home, '.cloister')).includes('collateral'), 'beside what `cloister up` keeps')
+  const help = run()
+  assert.deepEqual([help.status, /serve \[options\]/.test(help.out)], [0, true], 'no verb: what there is')
   writeFileSync(join(home, 'note.txt'), 'hello')
   const statuses: [string[], number, string][] = [
     [['add', 'none.der'], 30, 'cli.file'], [['add', 'note.txt'], 30, 'evidence.parse'], [['add', '.'], 30, 'cli.file'], [['show', 'xyz'], 30, 'cli.usage'], [['show', 'abcdef'], 30, 'cli.file'], [['show', 'a'.repeat(64)], 30, 'cli.file'], [['remove', 'a'.repeat(64)], 30, 'cli.file'],

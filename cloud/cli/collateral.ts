@@ -6,10 +6,8 @@ type Verbs = typeof import('./collateral-verbs.ts')
 
 export function collateralCommand(screen: Screen): Command {
   const group = plain(new Command('collateral')).description('keep what vendors publish about machines: certificates, revocation lists, TCB info, manifests')
-  const add = (usage: string, description: string) => {
-    const verb = plain(group.command(usage)).description(description).addOption(new Option('--folder <dir>', 'where it is kept').default('.cloister/collateral'))
-    return verb
-  }
+  group.action(() => group.help())
+  const add = (usage: string, description: string) => plain(group.command(usage)).description(description).addOption(new Option('--folder <dir>', 'where it is kept').default('.cloister/collateral'))
   const run = (call: (verbs: Verbs) => void | Promise<void>) => conclude(screen, async () => call(await import('./collateral-verbs.ts')))
   add('add <files...>', 'verify documents to the vendors\' roots and file them').option('--early', 'Intel gave them out as an early update').action((files: string[], options: { folder: string; early?: boolean }) => run(verbs => verbs.addVerb(screen, files, options)))
   add('list', 'what is here').option('--kind <kind>', 'only this kind').action((options: { folder: string; kind?: string }) => run(verbs => verbs.listVerb(screen, options)))

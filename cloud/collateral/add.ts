@@ -49,7 +49,7 @@ const certificateIn = (piece: Piece): Certificate[] => (piece.what === 'certific
 const rank = (pieces: Result<Piece[]>) => (pieces.ok && pieces.value.some(one => one.what === 'manifest' || one.what === 'certificate') ? 0 : 1)
 
 /** Authorities filed before; a damaged one is left out here and named when the store is listed. */
-export function authorities(store: CollateralStore): Certificate[] {
+function authorities(store: CollateralStore): Certificate[] {
   return store.list().entries.filter(one => one.kind.endsWith('-ca')).flatMap(({ digest }) => {
     const found = attempt(() => store.read(digest))
     const certificate = found.ok && found.value !== undefined ? parseCertificate(found.value.bytes) : undefined

@@ -68,7 +68,7 @@ export function openCollateral(folder: string, documents: number = LIMITS.docume
     remove: digest => {
       const path = join(folder, nameOf(digest))
       const there = lstatSync(path, { throwIfNoEntry: false }) !== undefined
-      if (there) rmSync(path)
+      if (there) rmSync(path, { recursive: true })
       return there
     },
   }
