@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 
-const TESTS = ['core/**/*.test.ts', 'cloud/**/*.test.ts', 'vectors/**/*.test.ts', 'examples/**/*.test.ts', 'claims/**/*.test.ts', 'sim/**/*.test.ts', 'fuzz/**/*.test.ts', 'mutate/**/*.test.ts', 'conformance/**/*.test.ts', 'tidy/**/*.test.ts', '*.test.ts']
+const TESTS = ['core/**/*.test.ts', 'cloud/**/*.test.ts', 'console/**/*.test.ts', 'vectors/**/*.test.ts', 'examples/**/*.test.ts', 'claims/**/*.test.ts', 'sim/**/*.test.ts', 'fuzz/**/*.test.ts', 'mutate/**/*.test.ts', 'conformance/**/*.test.ts', 'tidy/**/*.test.ts', '*.test.ts']
 let passed = 0
 let failed = 0
 let skipped = 0

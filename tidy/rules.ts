@@ -20,7 +20,7 @@ export const CLOUD_ROOMS: Record<string, readonly string[]> = {
   crypto: [], store: [], seal: ['crypto'], ledger: [], provider: [], broker: ['crypto', 'store', 'ledger'], collateral: ['store'],
   guest: ['crypto', 'seal', 'provider'], sdk: ['crypto', 'seal', 'provider', 'broker'], cli: ['crypto', 'store', 'seal', 'ledger', 'provider', 'broker', 'guest', 'sdk', 'collateral'],
 }
-const TOOLS = ['sim', 'claims', 'bench', 'vectors', 'examples', 'tidy', 'fuzz', 'mutate', 'conformance', '.ci']
+const TOOLS = ['sim', 'console', 'claims', 'bench', 'vectors', 'examples', 'tidy', 'fuzz', 'mutate', 'conformance', '.ci']
 
 export const isTest = (path: string) => /\.(test|suite|fixture)\.ts$/.test(path)
 

@@ -12,7 +12,7 @@ import { isObject, parseJson, type Json, type JsonObject } from '@cloister/core/
 import type { Claims } from '@cloister/core/evidence/claims'
 import { assemble, type Piece } from '@cloister/core/evidence/detect'
 import { withCollateral } from '@cloister/core/evidence/endorse'
-import { explain, toLines } from '@cloister/core/evidence/explain'
+import { answersTo, explain, toLines } from '@cloister/core/evidence/explain'
 import { readForeign, verifyForeign, type ForeignVerdict } from '@cloister/core/evidence/foreign/foreign'
 import { parseEvidence, verifyEvidence, type VerifyOptions } from '@cloister/core/evidence/index'
 import { parseTrust } from '@cloister/core/evidence/trust'
@@ -105,8 +105,7 @@ function checkBound(claims: Claims, { reportData, nonce }: { readonly reportData
   if (reportData !== undefined && claims.reportData !== hexOf('--report-data', reportData)) refuse('evidence.report-data', 'claims.reportData', reportData, claims.reportData)
   if (nonce === undefined) return
   const asked = hexOf('--nonce', nonce)
-  const fields = [claims.reportData, ...(claims.facts.kind === 'nitro' ? [claims.facts.nonce] : claims.facts.kind === 'token' ? claims.facts.nonces : [])]
-  if (!fields.some(found => found !== '' && found === asked.padEnd(found.length, '0'))) refuse('evidence.report-data', 'claims.reportData', `the nonce ${asked}`, fields.join(', '), 'evidence of another request: ask for it again with this nonce')
+  if (!answersTo(claims, asked)) refuse('evidence.report-data', 'claims.reportData', `the nonce ${asked}`, claims.reportData, 'evidence of another request: ask for it again with this nonce')
 }
 
 function hexOf(option: string, text: string): string {

@@ -6,7 +6,7 @@ import { portable } from '../crypto/portable.ts'
 import { bundleOf, CHALLENGE, cpus, devicesOf, judgeWith, OPTIONS } from './bundle/bundle.fixture.ts'
 import { verifyBundle } from './bundle/bundle.ts'
 import type { Claims } from './claims.ts'
-import { explain, toLines } from './explain.ts'
+import { answersTo, explain, toLines } from './explain.ts'
 import { INTEL, NOW, signed, verifierOf } from './result/result.fixture.ts'
 import { verifyToken } from './result/token.ts'
 
@@ -51,4 +51,14 @@ test('devices of a bundle and the word of another verifier', () => {
   assert.match(lines, /Device 1:[\s\S]*NVIDIA's root for devices[\s\S]*Device 3:[\s\S]*this switch[\s\S]*Device 4:[\s\S]*You named this attestation key/)
   const token = verifyToken(portable, { kind: 'token', token: signed(INTEL) }, { now: NOW, verifiers: [verifierOf('ita')] })
   assert.match(text(token), /You named the verifier ita[\s\S]*found it UpToDate[\s\S]*✔ the word of ita, unaltered[\s\S]*· anything by the machine's own evidence/)
+})
+
+test('which nonce it answers to', () => {
+  const claims = claimsOf('snp')
+  assert.ok(answersTo(claims, '05'.repeat(64)) && answersTo(claims, '05'.repeat(64).toUpperCase()))
+  assert.ok(answersTo({ ...claims, reportData: `abcd${'00'.repeat(62)}` }, 'abcd'))
+  for (const other of ['', '05', '05'.repeat(63), '05'.repeat(65), '06'.repeat(64)]) assert.equal(answersTo(claims, other), false, other)
+  assert.equal(answersTo({ ...claims, reportData: '' }, ''), false)
+  const nitro = claimsOf('nitro')
+  assert.ok(nitro.facts.kind === 'nitro' && answersTo({ ...nitro, facts: { ...nitro.facts, nonce: 'ffff' } }, 'ffff'))
 })

@@ -18,6 +18,12 @@ export interface Explanation {
 /** What the caller has compared beside the evidence itself: what it was not asked about stays unproven. */
 export interface Compared { readonly nonce?: boolean; readonly reference?: string }
 
+/** Does the evidence answer to a nonce (hex)? One shorter than its field is followed by zeros, as machines take it. */
+export function answersTo({ reportData, facts }: Claims, nonce: string): boolean {
+  const fields = [reportData, ...(facts.kind === 'nitro' ? [facts.nonce] : facts.kind === 'token' ? facts.nonces : [])]
+  return nonce !== '' && fields.some(found => found !== '' && found === nonce.toLowerCase().padEnd(found.length, '0'))
+}
+
 /**
  * The explanation of claims.
  *
