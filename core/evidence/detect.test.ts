@@ -54,6 +54,8 @@ test('texts: PEM, hex, base64, JSON, tokens', () => {
   assert.deepEqual([whats('{"bundle":"cloister/receipt/1"}'), whats('{"tcb_info":"{}"}'), whats('{"charter":1}'), whats('[1]'), whats('c2sp.org/tlog-proof@v1\n'), whats('charter: 1\n'), whats('<Swid/>')], [['receipt'], ['dcap-collateral'], ['json'], ['json'], ['tlog-proof'], ['text'], ['rim']])
   assert.deepEqual([whats(signed(INTEL)), whats('[["JWT","a.b.c"],{"GPU-0":"d.e.f"}]')], [['token'], ['token']])
   assert.deepEqual([whats('{"sha256":{"0":"' + '00'.repeat(32) + '"}}'), whats('{"7":"' + '00'.repeat(48) + '"}'), whats('{"7":"00"}')], [['pcrs'], ['pcrs'], ['json']])
+  const register = '00'.repeat(32)
+  for (const json of [{ 7: register, x: register }, { 7: register, 8: 7 }, { sha256: { 7: register }, other: { 7: register } }, { sha256: { 7: register, x: 1 } }, {}]) assert.deepEqual(whats(JSON.stringify(json)), ['json'], JSON.stringify(json))
 })
 
 test('what is nothing that is known, empty, cut or too large is refused', () => {
@@ -76,6 +78,7 @@ test('the files of one machine make its evidence', () => {
   assert.deepEqual(joined(pieces(part(tpm, 'message')), pieces(part(tpm, 'signature')), pieces(part(tpm, 'ak')), pieces(JSON.stringify(tpm.pcrs)), tpm.eventLog === undefined ? [] : pieces(fromBase64(tpm.eventLog)), ...(tpm.certificates ?? []).map(one => pieces(fromBase64(one)))), tpm)
   assert.deepEqual(joined(pieces('[["JWT","a.b.c"],{"GPU-0":"d.e.f"}]')), { kind: 'token', token: 'a.b.c', detached: { 'GPU-0': 'd.e.f' } })
   assert.deepEqual(joined(pieces(JSON.stringify({ kind: 'snp', report: 'AA==', certificates: [] })), pieces(vek)), { kind: 'snp', report: 'AA==', certificates: [toBase64(vek)] })
+  assert.deepEqual(joined(pieces(vek), pieces(JSON.stringify({ kind: 'snp', report: 'AA==', certificates: [] })))['certificates'], [toBase64(vek)])
   const azure = cpus.azure(DATA.slice(0, 32))
   assert.ok(azure.kind === 'azure')
   const made = joined(pieces(part(azure, 'hclReport')), pieces(part(azure, 'message')), pieces(JSON.stringify(azure.pcrs)))

@@ -109,7 +109,8 @@ function pcrsOf(json: JsonObject): JsonObject | undefined {
   const entries = Object.entries(json)
   if (entries.length === 0) return undefined
   if (entries.every(([bank, values]) => /^sha(1|256|384|512)$/.test(bank) && registers(values))) return json
-  const bank = BANKS.get(String(entries[0]?.[1]).length)
+  const first = entries[0]?.[1]
+  const bank = typeof first === 'string' ? BANKS.get(first.length) : undefined
   return registers(json) && bank !== undefined ? { [bank]: json } : undefined
 }
 const BANKS: ReadonlyMap<number, string> = new Map([[40, 'sha1'], [64, 'sha256'], [96, 'sha384'], [128, 'sha512']])
