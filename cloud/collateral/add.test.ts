@@ -8,7 +8,7 @@ import { orRefuse } from '@cloister/core/refusal'
 import { authority, certificateDer, crlDer } from '@cloister/core/crypto/chain.fixture'
 import { holder } from '@cloister/core/evidence/snp/snp.fixture'
 import { basicConstraintsCa, keyUsage } from '@cloister/core/crypto/issue'
-import { certify, holder as nvidiaHolder, list as nvidiaListOf, IDENTITY, identityCertificate, RIM_CA, RIM_SIGNER, rimCaCertificate, rimSignerCertificate, answer } from '@cloister/core/evidence/nvidia/nvidia.fixture'
+import { certify, holder as nvidiaHolder, list as nvidiaListOf, IDENTITY, identityCertificate, RIM_CA, RIM_ROOT, RIM_SIGNER, rimCaCertificate, rimSignerCertificate, answer } from '@cloister/core/evidence/nvidia/nvidia.fixture'
 import { addCollateral } from './add.ts'
 import { add, addOne, amdChain, arkList, body, DAY, deviceAnswers, driverRim, file, intelAt, intelEvidence, newStore, NOW, nvidiaEvidence, outcomeOf, p, rimAnswers, rimFile, roots, vbiosRim, vek } from './collateral.fixture.ts'
 import { LIMITS } from './documents.ts'
@@ -185,6 +185,14 @@ test('a collateral file that leaves documents out', context => {
   const store = newStore(context)
   const { tcb_info, tcb_info_signature, tcb_info_issuer_chain, root_ca_crl } = intelEvidence().collateral
   assert.equal(addOne(store, file('c.json', JSON.stringify({ tcb_info, tcb_info_signature, tcb_info_issuer_chain, root_ca_crl }))), 'intel-tcb-info intel-root-crl')
+})
+
+test('NVIDIA: roots need no filing and sign lists; a file with manifests among others comes first', context => {
+  const store = newStore(context)
+  assert.deepEqual(add(store, file('rim.der', roots().nvidia.rim.der), file('device.der', roots().nvidia.device.der)).map(outcomeOf), ['', ''])
+  assert.equal(addOne(store, file('list.der', fromBase64(nvidiaListOf(RIM_ROOT)))), 'nvidia-crl')
+  const mixed = { kind: 'nvidia', rims: [driverRim()], ocsp: rimAnswers().slice(1) }
+  assert.deepEqual(add(store, file('answer.der', fromBase64(rimAnswers()[0] ?? '')), file('mixed.json', JSON.stringify(mixed))).map(outcomeOf), ['nvidia-ocsp', 'nvidia-rim nvidia-ca nvidia-ocsp'])
 })
 
 test('NVIDIA: an answer that takes a certificate back is filed like any other', context => {

@@ -285,8 +285,9 @@ function manifests(shelf: Shelf, brought: readonly Uint8Array[], leaf: Certifica
     if (held === undefined) lacking(shelf, { what: 'nvidia-rim', id }, `the manifest of ${edition} ${product} ${version} for that time`, false)
     return held === undefined ? [] : [held.bytes]
   })
-  // What does not hold and has no better in its place stays: the verifier says why.
-  return chosen.length >= brought.length ? chosen : [...chosen, ...mine.filter(({ rim }) => !rim.ok).map(one => one.bytes)].slice(0, Math.max(brought.length, chosen.length))
+  // What does not hold, or is for other firmware, stays where nothing takes its place: the verifier says why.
+  const strays = mine.filter(({ rim }) => !slots.some(({ version }) => rim.ok && rim.value.version.toUpperCase() === version.toUpperCase()))
+  return [...chosen, ...strays.slice(0, Math.max(0, brought.length - chosen.length)).map(one => one.bytes)]
 }
 
 function rimPath({ p, roots, at }: Shelf, bytes: Uint8Array): readonly Certificate[] {

@@ -96,7 +96,6 @@ function readBody(request: IncomingMessage): Promise<Uint8Array | undefined> {
       else chunks.push(chunk)
     })
     request.on('end', () => resolve(new Uint8Array(Buffer.concat(chunks))))
-    request.on('error', () => resolve(undefined))
     request.on('close', () => resolve(undefined))
   })
 }

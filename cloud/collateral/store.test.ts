@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -153,6 +153,24 @@ test('taken out once; too large or no room is refused', context => {
   chmodSync(store.folder, 0o500)
   assert.equal(codeOf(() => store.put(document('three'), 1)), 'store.full')
   chmodSync(store.folder, 0o700)
+})
+
+test('files are closed again', { skip: existsSync('/proc/self/fd') ? false : 'no /proc' }, context => {
+  const store = newStore(context)
+  const digests = ['one', 'two'].map(text => store.put(document(text), 1).entry.digest)
+  writeFileSync(join(store.folder, 'f'.repeat(64)), 'damaged')
+  const open = () => readdirSync('/proc/self/fd').length
+  const before = open()
+  for (let i = 0; i < 40; i++) {
+    assert.equal(openCollateral(store.folder).list().entries.length, 2)
+    for (const digest of digests) store.read(digest)
+    attempt(() => store.read(`sha256:${'f'.repeat(64)}`))
+  }
+  assert.ok(open() < before + 20)
+  assert.equal(store.remove(`sha256:${'f'.repeat(64)}`), true)
+  mkdirSync(join(store.folder, 'e'.repeat(64)))
+  assert.deepEqual(store.list().damaged.map(one => one.code), ['store.corrupt'])
+  assert.equal(store.remove(`sha256:${'e'.repeat(64)}`), true, 'a folder by that name too')
 })
 
 test('what another version wrote is not guessed at', context => {
