@@ -5,6 +5,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { attempt } from '@cloister/core/refusal'
+import { addVerb, exportVerb, listVerb, pruneVerb, removeVerb, showVerb } from './collateral-verbs.ts'
+import type { Screen } from './screen.ts'
 
 const vectors = join(import.meta.dirname, '../../../shared/vectors')
 const missing = existsSync(join(vectors, 'MANIFEST.json')) ? false : 'no ../shared/vectors beside this checkout'
@@ -28,15 +31,23 @@ test('an empty store; usage, files and digests that are none', () => {
   const help = run()
   assert.deepEqual([help.status, /serve \[options\]/.test(help.out)], [0, true], 'no verb: what there is')
   writeFileSync(join(home, 'note.txt'), 'hello')
-  const statuses: [string[], number, string][] = [
-    [['add', 'none.der'], 30, 'cli.file'], [['add', 'note.txt'], 30, 'evidence.parse'], [['add', '.'], 30, 'cli.file'], [['show', 'xyz'], 30, 'cli.usage'], [['show', 'abcdef'], 30, 'cli.file'], [['show', 'a'.repeat(64)], 30, 'cli.file'], [['remove', 'a'.repeat(64)], 30, 'cli.file'],
-    [['prune', '--before', 'yesterday'], 30, 'cli.usage'], [['list', '--kind', 'x'], 30, 'cli.usage'], [['serve', '--port', '99999'], 30, 'cli.usage'], [['serve', '--upstream', 'https://example.org'], 30, 'cli.usage'], [['export', '--for', 'note.txt'], 10, 'evidence.missing'], [['nothing'], 30, 'cli.usage'],
-  ]
-  for (const [args, status, code] of statuses) {
+  for (const [args, status, code] of [[['add', 'note.txt'], 30, 'evidence.parse'], [['serve', '--upstream', 'https://example.org'], 30, 'cli.usage'], [['nothing'], 30, 'cli.usage']] as const) {
     const ran = run(...args, '--json')
     assert.deepEqual([ran.status, codeOf(ran)], [status, code], args.join(' '))
   }
+  const folder = join(home, '.cloister/collateral')
+  const refusals: [() => unknown, string][] = [
+    [() => addVerb(QUIET, [join(home, 'none.der')], { folder }), 'cli.file'], [() => addVerb(QUIET, [home], { folder }), 'cli.file'], [() => showVerb(QUIET, 'xyz', { folder }), 'cli.usage'], [() => showVerb(QUIET, 'abcdef', { folder }), 'cli.file'], [() => showVerb(QUIET, 'a'.repeat(64), { folder }), 'cli.file'],
+    [() => removeVerb(QUIET, ['a'.repeat(64)], { folder }), 'cli.file'], [() => pruneVerb(QUIET, { folder, before: 'yesterday' }), 'cli.usage'], [() => listVerb(QUIET, { folder, kind: 'x' }), 'cli.usage'], [() => exportVerb(QUIET, { folder, for: [join(home, 'note.txt')] }), 'evidence.missing'], [() => exportVerb(QUIET, { folder, for: [join(home, 'note.txt')], at: 'x' }), 'cli.usage'],
+  ]
+  for (const [act, code] of refusals) {
+    const result = attempt(act)
+    assert.equal(result.ok ? 'done' : result.refusal.code, code, String(act))
+  }
 })
+
+const nothing = () => undefined
+const QUIET: Screen = { json: false, step: nothing, say: nothing, warn: nothing, ok: nothing, bad: nothing, result: nothing, close: nothing, timings: {} }
 
 test('file, list, show, take out; a file that is altered is refused and the others are filed', { skip: missing }, () => {
   const collateral = join(vectors, 'tdx/Phala-Network__dcap-qvl/tdx-phala-sample-uptodate/collateral.json')
