@@ -8,6 +8,7 @@ import { jcs } from '../../bytes/jcs.ts'
 import type { Json, JsonObject } from '../../bytes/json.ts'
 import { utf8 } from '../../bytes/text.ts'
 import { certificateDer, authority } from '../../crypto/chain.fixture.ts'
+import { basicConstraintsCa, keyUsage } from '../../crypto/issue.ts'
 import { keyToSpki } from '../../crypto/keys.ts'
 import { writePem } from '../../crypto/pem.ts'
 import { orRefuse, type RefusalCode, type Result } from '../../refusal.ts'
@@ -363,6 +364,8 @@ test('endorsements of utility VMs: under the pinned issuer, of this measurement,
   refused(at({ chain: chain => chain.slice(0, 1) }), 'cbor.syntax')
   refused(at({ chain: chain => [...chain, ...chain, ...chain] }), 'cbor.syntax')
   refused(at({ leaf: { extensions: [{ oid: '2.5.29.15', critical: true, value: fromHex('03020780') }] } }), 'evidence.signer', 'uvm_endorsements.x5chain[0]')
+  // The usage that counts, but in an authority's certificate.
+  refused(at({ leaf: { extensions: [basicConstraintsCa(), keyUsage(0x86), { oid: '2.5.29.37', value: fromHex('300406022a04') }] } }), 'evidence.signer', 'uvm_endorsements.x5chain[0]')
   for (const leaf of [{ extensions: [{ oid: '2.5.29.37', value: fromHex('300406022a03') }] }]) refused(at({ leaf }), 'evidence.signer', 'uvm_endorsements.x5chain[0]')
   for (const name of ['iss', 'feed']) refused(at({ protected: [[name, 'x'.repeat(600)]] }), 'cbor.syntax')
   refused(at({ protected: [['feed', undefined]] }), 'cbor.syntax')

@@ -44,19 +44,19 @@ export function verifyUvm(p: Primitives, bytes: Uint8Array, measurement: string,
   if (!sign1.protected.has('iss')) return 'another form of endorsement, not judged here'
   const [said, feed] = [cborText(sign1.protected.get('iss'), `${AT}.iss`, TEXT_MAX), cborText(sign1.protected.get('feed'), `${AT}.feed`, TEXT_MAX)]
   if (said !== issuer) return refuse('evidence.signer', `${AT}.iss`, issuer, said)
-  const [leaf, ...others] = chainOf(sign1)
-  const root = others.at(-1)
-  if (leaf === undefined || root === undefined) return refuse('evidence.chain', `${AT}.x5chain`, 'a leaf and its issuers to the root', `${others.length + 1} certificates`)
+  const { leaf, middle, root } = chainOf(sign1)
   checkIssuer(p, issuer, leaf, root)
   if (leaf.publicKey.kind !== coseKeyKind(sign1.algorithm) || !verifySign1(p, sign1, leaf.publicKey)) return refuse('evidence.signature', AT, `a signature by ${leaf.subjectCommonName}`, 'one that does not hold')
-  const chain = validateChain(p, { leaf, intermediates: others.slice(0, -1), roots: [root], at: now, crls: [] })
+  const chain = validateChain(p, { leaf, intermediates: middle, roots: [root], at: now, crls: [] })
   if (!chain.ok && (chain.refusal.code === 'x509.expired' || chain.refusal.code === 'x509.not-yet-valid')) return `its signer's certificates are not in force at this time (${chain.refusal.at})`
   const { notBefore, notAfter } = orRefuse(chain)
   return { issuer, feed, svn: endorsed(sign1, measurement), validity: { notBefore, notAfter } }
 }
 
-function chainOf(sign1: CoseSign1): Certificate[] {
-  return cborArray(sign1.protected.get(X5CHAIN), `${AT}.x5chain`, 2, CHAIN_MAX).map((one, i) => orRefuse(parseCertificate(cborBytes(one, `${AT}.x5chain[${i}]`), `${AT}.x5chain[${i}]`)))
+function chainOf(sign1: CoseSign1): { leaf: Certificate; middle: readonly Certificate[]; root: Certificate } {
+  const chain = cborArray(sign1.protected.get(X5CHAIN), `${AT}.x5chain`, 2, CHAIN_MAX).map((one, i) => orRefuse(parseCertificate(cborBytes(one, `${AT}.x5chain[${i}]`), `${AT}.x5chain[${i}]`)))
+  const [leaf, root] = [chain.at(0), chain.at(-1)] as [Certificate, Certificate] // two at least
+  return { leaf, middle: chain.slice(1, -1), root }
 }
 
 /** did:x509 version 0: `did:x509:0:sha256:FINGERPRINT::eku:OID`. */
