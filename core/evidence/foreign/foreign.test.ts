@@ -516,6 +516,7 @@ test('collateral from beside a document: of the CPU, and of each device', () => 
   assert.equal(verdict(tinfoil3(), { collateral: rims }).claims.devices?.[1]?.facts.kind, 'nvidia')
   assert.ok(verdict(tinfoil3(), { collateral: rims }).claims.endorsements.length > verdict(tinfoil3()).claims.endorsements.length)
   refused(read(tinfoil3(), { collateral: { devices: [{}, {}, {}, {}] } }), 'evidence.collateral', 'collateral.devices')
+  for (const collateral of ['text', []] as Json[]) refused(read(tinfoil3(), { collateral }), 'evidence.collateral', 'collateral')
   refused(read(tinfoil3(), { collateral: { devices: {} } }), 'evidence.collateral', 'collateral.devices')
   refused(read(tinfoil3(), { collateral: { devices: [{ report: '' }] } }), 'evidence.collateral', 'collateral.report')
   refused(read(tinfoil3(), { collateral: { report: '' } }), 'evidence.collateral', 'collateral.report')

@@ -54,9 +54,11 @@ export interface ForeignGiven {
 export function readForeign(p: Primitives, json: Json, given: ForeignGiven = {}): Result<Foreign> {
   return attempt(() => {
     const { evidence, devices = [], ...draft } = draftOf(p, shallow(json), given.nonce)
-    const { devices: forDevices = [], ...forCpu } = isObject(given.collateral) ? given.collateral : {}
+    const collateral = given.collateral ?? {}
+    if (!isObject(collateral)) return refuse('evidence.collateral', 'collateral', 'an object', kindOf(collateral))
+    const { devices: forDevices = [], ...forCpu } = collateral
     if (!Array.isArray(forDevices) || forDevices.length > devices.length) return refuse('evidence.collateral', 'collateral.devices', `a list for ${devices.length} devices`, Array.isArray(forDevices) ? String(forDevices.length) : kindOf(forDevices))
-    return { ...draft, evidence: part(evidence, given.collateral === undefined ? {} : forCpu), devices: devices.map((one, i) => ({ ...one, evidence: part(one.evidence, forDevices[i] ?? {}) })) }
+    return { ...draft, evidence: part(evidence, forCpu), devices: devices.map((one, i) => ({ ...one, evidence: part(one.evidence, forDevices[i] ?? {}) })) }
   })
 }
 
