@@ -53,7 +53,8 @@ async function inChromium(script: string): Promise<Outcome[]> {
     const page = await browser.newPage()
     const failures: string[] = []
     page.on('pageerror', error => failures.push(String(error)))
-    await page.goto(`http://127.0.0.1:${port}/`, { waitUntil: 'load' })
+    // The bundle makes its evidence while it loads: slow machines need more than the usual half minute.
+    await page.goto(`http://127.0.0.1:${port}/`, { waitUntil: 'load', timeout: 110_000 })
     // The bundle's last line puts the promise there.
     const outcomes = await page.evaluate(() => (globalThis as unknown as { outcomes?: Promise<Outcome[]> }).outcomes)
     return outcomes ?? assert.fail(`the bundle did not start: ${failures.join('; ')}`)
