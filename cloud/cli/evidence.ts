@@ -49,7 +49,7 @@ interface Found {
 export function verifyEvidenceFiles(screen: Screen, pieces: readonly Piece[], options: EvidenceOptions, inWords: boolean): void {
   if (options.at !== undefined && options.asOf !== undefined) refuse('cli.usage', '--as-of', '--at for one time, or --as-of to see today beside it', 'both')
   const [only, more] = pieces
-  const found = only?.what === 'json' && more === undefined ? judgeForeign(only.json ?? null, options) : judgeOwn(orRefuse(assemble(pieces)), options)
+  const found = only?.what === 'json' && more === undefined ? judgeForeign(only.json ?? null, options) : judgeOwn(screen, orRefuse(assemble(pieces)), options)
   show(screen, found, options, inWords)
   const { claims, foreign, appraisal, today, differences } = found
   const text = `${claims.tee} ${claims.product}${claims.simulated ? ' (SIMULATED)' : ''}: measurement ${claims.measurement}`
@@ -59,14 +59,14 @@ export function verifyEvidenceFiles(screen: Screen, pieces: readonly Piece[], op
   }, text)
 }
 
-function judgeOwn(json: JsonObject, options: EvidenceOptions): Found {
+function judgeOwn(screen: Screen, json: JsonObject, options: EvidenceOptions): Found {
   const now = seconds('--at', options.asOf ?? options.at)
-  const verdict = judge(completed(json, options, now, options.asOf !== undefined), now, options)
+  const verdict = judge(completed(screen, json, options, now, options.asOf !== undefined), now, options)
   const claims = orRefuse(verdict)
   checkBound(claims, options)
   if (options.asOf === undefined) return { claims, ...appraised(claims, options, now) }
   const today = seconds('', undefined)
-  const judged = judge(completed(json, options, today, false), today, options)
+  const judged = judge(completed(screen, json, options, today, false), today, options)
   return { claims, ...appraised(claims, options, now), today: judged, differences: differencesOf(verdict, judged) }
 }
 
@@ -83,9 +83,13 @@ function judgeForeign(json: Json, options: EvidenceOptions): Found {
 }
 
 /** Evidence with the collateral of a time: from a store the documents in force then; a file is today's, which the past did not have. */
-function completed(json: JsonObject, { collateral }: EvidenceOptions, now: number, past: boolean): JsonObject {
+function completed(screen: Screen, json: JsonObject, { collateral }: EvidenceOptions, now: number, past: boolean): JsonObject {
   if (collateral === undefined) return json
-  if (existsSync(collateral) && statSync(collateral).isDirectory()) return orRefuse(collateralFor(p, openCollateral(collateral), json, now)).evidence
+  if (existsSync(collateral) && statSync(collateral).isDirectory()) {
+    const { evidence, missing } = orRefuse(collateralFor(p, openCollateral(collateral), json, now))
+    for (const { what, fix } of missing) screen.warn(`missing in ${collateral}: ${what}: ${fix}`)
+    return evidence
+  }
   return past ? json : orRefuse(withCollateral(json, collateralFile(collateral)))
 }
 
