@@ -6,7 +6,7 @@
  */
 import { fromUtf8 } from '@cloister/core/bytes/text'
 import { parseJsonObject, type JsonObject } from '@cloister/core/bytes/json'
-import { claimsOf, jwkToKey, parseJws } from '@cloister/core/crypto/jws'
+import { claimsOf, jwkToKey, parseJws, type NamedKey } from '@cloister/core/crypto/jws'
 import { spkiToKey } from '@cloister/core/crypto/keys'
 import { readPem } from '@cloister/core/crypto/pem'
 import { confidentialSpaceRoots } from '@cloister/core/evidence/result/root'
@@ -36,8 +36,14 @@ export function judge(one: Case, read: Read): Judgement {
 function verifierFor({ iss, aud }: JsonObject, key: Uint8Array | undefined): Verifier {
   const named = { ...(typeof iss === 'string' ? { issuer: iss } : {}), ...(typeof aud === 'string' ? { audience: aud } : {}) }
   if (iss === SPACE) return { name: 'Confidential Space', form: 'confidential-space', keys: [], roots: confidentialSpaceRoots(), ...named }
-  const keys = key === undefined ? [] : [{ key: spkiToKey(readPem(fromUtf8(key, 'key'), 'PUBLIC KEY')[0] ?? refuse('crypto.key', 'key', 'a public key', 'none')) }, VERAISON]
+  const keys = key === undefined ? [] : [keyIn(fromUtf8(key, 'key')), VERAISON]
   return { name: 'the case', form: iss === 'https://nras.attestation.nvidia.com' ? 'nras' : typeof iss === 'string' && iss.endsWith('.attest.azure.net') ? 'maa' : 'ear', keys, maxAge: LONG, ...named }
+}
+
+/** A public key in PEM, or a JSON Web Key whose name the token need not repeat. */
+function keyIn(text: string): NamedKey {
+  if (text.trimStart().startsWith('{')) return { key: jwkToKey(parseJsonObject(text)).key }
+  return { key: spkiToKey(readPem(text, 'PUBLIC KEY')[0] ?? refuse('crypto.key', 'key', 'a public key', 'none')) }
 }
 
 /** What a strict default does not accept of a verified token. EAR speaks through the status of each submodule. */
