@@ -143,20 +143,40 @@ function derLength(length: number): Uint8Array {
   return new Uint8Array([0x80 | bytes.length, ...bytes])
 }
 
+/** Certificates have hundreds of elements and few whose whole encoding is asked for: it is a view made on demand. */
+class Element implements Der {
+  readonly tag: number
+  readonly content: Uint8Array
+  readonly at: string
+  readonly #header: number
+  constructor(tag: number, content: Uint8Array, at: string, header: number) {
+    this.tag = tag
+    this.content = content
+    this.at = at
+    this.#header = header
+  }
+  /** The content's view grown by its header, which stands before it. */
+  get whole(): Uint8Array { return new Uint8Array(this.content.buffer, this.content.byteOffset - this.#header, this.#header + this.content.length) }
+}
+
 function next(reader: Reader, at: string): Der {
   const start = reader.offset
-  const where = reader.where()
+  const bad = (code: 'der.tag' | 'der.non-canonical', expected: string, got: string) => refuse(code, `${at}@0x${start.toString(16)}`, expected, got)
   const tag = reader.u8()
-  if ((tag & 0x1f) === 0x1f) refuse('der.tag', where, 'a tag below 31', 'a long tag')
-  const first = reader.u8()
-  const count = first & 0x7f
-  if (first === 0x80 || (first > 0x80 && count > 4)) refuse('der.non-canonical', where, 'a definite length of at most 4 bytes', first === 0x80 ? 'an indefinite one' : `${count} bytes`)
-  const lengthBytes = first < 0x80 ? new Uint8Array([first]) : reader.take(count)
-  const length = lengthBytes.reduce((value, byte) => value * 256 + byte, 0)
-  if (first >= 0x80 && (length < 0x80 || lengthBytes[0] === 0)) refuse('der.non-canonical', where, 'the shortest length', 'a longer form')
+  if ((tag & 0x1f) === 0x1f) bad('der.tag', 'a tag below 31', 'a long tag')
+  const length = lengthOf(reader, bad)
   const header = reader.offset - start
-  const content = reader.take(length)
-  // The content is a view; the whole element is the same view grown by its header.
-  const whole = new Uint8Array(content.buffer, content.byteOffset - header, header + length)
-  return { tag, content, whole, at }
+  return new Element(tag, reader.take(length), at, header)
+}
+
+function lengthOf(reader: Reader, bad: (code: 'der.non-canonical', expected: string, got: string) => never): number {
+  const first = reader.u8()
+  if (first < 0x80) return first
+  const count = first & 0x7f
+  if (count === 0 || count > 4) bad('der.non-canonical', 'a definite length of at most 4 bytes', count === 0 ? 'an indefinite one' : `${count} bytes`)
+  const leading = reader.u8()
+  let length = leading
+  for (let i = 1; i < count; i++) length = length * 256 + reader.u8()
+  if (length < 0x80 || leading === 0) bad('der.non-canonical', 'the shortest length', 'a longer form')
+  return length
 }

@@ -19,13 +19,16 @@ export class Reader {
 
   /** The next `length` bytes, not copied. Leaves with `bytes.truncated`. */
   take(length: number): Uint8Array {
-    if (length < 0 || length > this.left) refuse('bytes.truncated', this.where(), `${length} bytes`, `${this.left} bytes`)
-    const piece = this.#bytes.subarray(this.#offset, this.#offset + length)
-    this.#offset += length
-    return piece
+    const from = this.#skip(length)
+    return this.#bytes.subarray(from, from + length)
   }
 
-  u8(): number { return this.take(1)[0] ?? 0 }
+  u8(): number {
+    const byte = this.#bytes[this.#offset]
+    if (byte === undefined) return refuse('bytes.truncated', this.where(), '1 bytes', '0 bytes')
+    this.#offset++
+    return byte
+  }
   u16le(): number { return this.#little(2) }
   u16be(): number { return this.#big(2) }
   u24le(): number { return this.#little(3) }
@@ -44,10 +47,24 @@ export class Reader {
   where(): string { return `${this.#at}0x${this.#offset.toString(16)}` }
 
   #little(length: number): number {
-    return this.take(length).reduceRight((value, byte) => value * 256 + byte, 0)
+    const from = this.#skip(length)
+    let value = 0
+    for (let i = length - 1; i >= 0; i--) value = value * 256 + (this.#bytes[from + i] ?? 0)
+    return value
   }
 
   #big(length: number): number {
-    return this.take(length).reduce((value, byte) => value * 256 + byte, 0)
+    const from = this.#skip(length)
+    let value = 0
+    for (let i = 0; i < length; i++) value = value * 256 + (this.#bytes[from + i] ?? 0)
+    return value
+  }
+
+  /** Where the next `length` bytes begin; they are behind us then. */
+  #skip(length: number): number {
+    if (length < 0 || length > this.left) refuse('bytes.truncated', this.where(), `${length} bytes`, `${this.left} bytes`)
+    const from = this.#offset
+    this.#offset += length
+    return from
   }
 }
