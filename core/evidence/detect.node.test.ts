@@ -51,3 +51,20 @@ test('the files of an accepted case make its evidence', { skip }, () => {
   }
   assert.ok(seen > 15, String(seen))
 })
+
+test('a TPM attestation of go-tpm-tools, and the files of an Azure machine', { skip }, () => {
+  const of = (id: string, roles: readonly string[], more: object = {}) => {
+    const one = cases.find(each => each.id === id) ?? assert.fail(id)
+    const found = [...one.files.filter(({ role }) => roles.includes(role)).map(({ path }) => path), ...one.chain ?? []].flatMap(path => orRefuse(detect(p, file(path))))
+    const evidence = parseEvidence(orRefuse(assemble(found)))
+    assert.ok(evidence.ok, JSON.stringify(evidence))
+    return verifyEvidence(p, evidence.value, { now: Math.floor(Date.parse(one.valid_at ?? '2026-03-01T00:00:00Z') / 1000), ...more })
+  }
+  const unnamed = of('tpm-gce-cos85-nonce9009', ['attestation_pb'])
+  assert.deepEqual(unnamed.ok ? 'accepted' : unnamed.refusal.code, 'evidence.chain')
+  const name = /000b[0-9a-f]{64}/.exec(unnamed.ok ? '' : JSON.stringify(unnamed.refusal))?.[0] ?? assert.fail('the refusal does not say which key')
+  const named = of('tpm-gce-cos85-nonce9009', ['attestation_pb'], { aks: [name] })
+  assert.ok(named.ok && named.value.reportData === '9009', JSON.stringify(named.ok ? named.value.reportData : named.refusal))
+  const azure = of('azure-snp-genoa', ['hcl_report', 'tpm_quote_message', 'tpm_quote_signature', 'pcrs', 'vek'])
+  assert.ok(azure.ok && azure.value.tee === 'azure-snp', JSON.stringify(azure.ok ? '' : azure.refusal))
+})

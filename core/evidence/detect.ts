@@ -14,7 +14,7 @@ import type { Primitives } from '../crypto/primitives.ts'
 import { parseCertificate, parseCrl } from '../crypto/x509.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
 import { readAttestationPb, type AttestationQuote } from './tpm/attestation-pb.ts'
-import { readAttest, readPublicArea, readSignature } from './tpm/structures.ts'
+import { PCR_COUNT, readAttest, readPublicArea, readSignature } from './tpm/structures.ts'
 import { REPORT_BYTES } from './snp/report.ts'
 
 /** What a file is. `json` is any JSON object or list that is not one of the others: a document of another system, a charter. */
@@ -92,7 +92,7 @@ function pem(text: string): Found[] {
 }
 
 function jsonPiece(json: Json): Found {
-  if (Array.isArray(json)) return isDetached(json) ? { what: 'token', json } : { what: 'json', json }
+  if (Array.isArray(json)) return isDetached(json) ? { what: 'token', json } : pcrsOf(numbered(json)) === undefined ? { what: 'json', json } : { what: 'pcrs', json: numbered(json) }
   if (!isObject(json)) return { what: 'json', json }
   if (typeof json['kind'] === 'string') return { what: 'evidence', json }
   if (json['bundle'] !== undefined) return { what: 'receipt', json }
@@ -102,6 +102,9 @@ function jsonPiece(json: Json): Found {
 
 /** NVIDIA's set of tokens: the whole, then those of the devices by name. */
 const isDetached = ([first, second]: readonly Json[]): boolean => Array.isArray(first) && first[0] === 'JWT' && typeof first[1] === 'string' && isObject(second)
+
+/** Registers in a list stand by their index. */
+const numbered = (list: readonly Json[]): JsonObject => (list.length <= PCR_COUNT ? Object.fromEntries(list.map((value, i) => [String(i), value])) : {})
 
 /** Registers by bank and index, or by index alone with the bank told by the length. */
 function pcrsOf(json: JsonObject): JsonObject | undefined {
@@ -190,7 +193,7 @@ const STRENGTH = ['sha512', 'sha384', 'sha256', 'sha1']
 
 function quotePieces(quote: AttestationQuote | undefined): Found[] {
   if (quote === undefined) return []
-  const registers = Object.fromEntries(Object.entries(quote.pcrs).map(([bank, values]) => [bank, Object.fromEntries([...values].map(([index, value]) => [String(index), toHex(value)]))]))
+  const registers = Object.fromEntries([...quote.pcrs].map(([bank, values]) => [bank, Object.fromEntries([...values].map(([index, value]) => [String(index), toHex(value)]))]))
   return [...whole('tpm-message', quote.message), ...whole('tpm-signature', quote.signature), { what: 'pcrs', json: registers }]
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { toBase64Url } from '../bytes/base64.ts'
 import { root } from '../crypto/chain.fixture.ts'
-import { keyToSpki } from '../crypto/keys.ts'
+import { formatKey, keyToSpki } from '../crypto/keys.ts'
 import { writePem } from '../crypto/pem.ts'
 import { SIGNER } from './result/result.fixture.ts'
 import { parseTrust } from './trust.ts'
@@ -26,6 +26,11 @@ test('the example of the docstring, and keys in each form', () => {
   }
   const rooted = read({ aks: ['000b00'], verifiers: [{ name: 'a', form: 'ear', roots: writePem('CERTIFICATE', root.der) }] })
   assert.ok(rooted.ok && rooted.value.aks?.length === 1 && rooted.value.verifiers?.[0]?.roots?.length === 1)
+  for (const key of [formatKey(SIGNER.key), PEM, JWK]) {
+    const platform = read({ cpaks: [{ key, instanceId: '01aa' }] })
+    assert.deepEqual(platform.ok ? [platform.value.cpaks?.[0]?.key, platform.value.cpaks?.[0]?.instanceId] : platform.refusal, [SIGNER.key, '01aa'])
+  }
+  assert.deepEqual(refusal({ cpaks: [{ key: `${PEM}${PEM}` }] }), ['crypto.key', 'trust.cpaks[0].key'])
   assert.deepEqual(read({}), { ok: true, value: {} })
 })
 

@@ -4,7 +4,7 @@
  */
 import { isObject, parseJsonObject, shown, type Json, type JsonObject } from '../bytes/json.ts'
 import { jwkToKey, parseJwks, type NamedKey } from '../crypto/jws.ts'
-import { spkiToKey } from '../crypto/keys.ts'
+import { formatKey, spkiToKey } from '../crypto/keys.ts'
 import { readPem } from '../crypto/pem.ts'
 import { parseCertificate, type Certificate } from '../crypto/x509.ts'
 import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
@@ -16,7 +16,7 @@ import { FORMS, type Verifier } from './result/token.ts'
 export type Trust = Pick<VerifyOptions, 'aks' | 'cpaks' | 'verifiers'>
 
 /**
- * A trust file: `{ "aks": ["000b…"], "cpaks": […], "verifiers": [{ "name", "form", "issuer"?, "keys"?: JWK set or PEM, "roots"?: PEM
+ * A trust file: `{ "aks": ["000b…"], "cpaks": [{ "key": PEM, JWK or p384:04…, "instanceId"? }], "verifiers": [{ "name", "form", "issuer"?, "keys"?: JWK set or PEM, "roots"?: PEM
  * or "confidential-space", "audience"?, "maxAge"? }] }`, each part as needed. Refuses `evidence.parse`, `crypto.key`, `json.*`.
  *
  * @example
@@ -29,10 +29,17 @@ export function parseTrust(text: string | Uint8Array): Result<Trust> {
     only(json, ['aks', 'cpaks', 'verifiers'], 'trust')
     const [aks, verifiers] = [json['aks'], json['verifiers']]
     return {
-      ...(aks === undefined ? {} : { aks: listOf(aks, 'trust.aks').map((one, i) => textAt(one, `trust.aks[${i}]`)) }), ...(json['cpaks'] === undefined ? {} : { cpaks: readCpaks(json['cpaks']) }),
+      ...(aks === undefined ? {} : { aks: listOf(aks, 'trust.aks').map((one, i) => textAt(one, `trust.aks[${i}]`)) }), ...(json['cpaks'] === undefined ? {} : { cpaks: readCpaks(listOf(json['cpaks'], 'trust.cpaks').map((one, i) => plainKey(one, `trust.cpaks[${i}].key`))) }),
       ...(verifiers === undefined ? {} : { verifiers: distinct(listOf(verifiers, 'trust.verifiers').map((one, i) => verifierAt(one, `trust.verifiers[${i}]`))) }),
     }
   })
+}
+
+/** The key of a CCA platform as `p384:04…`, whether it came so, in PEM or as a JWK. */
+function plainKey(value: Json, at: string): Json {
+  if (!isObject(value) || value['key'] === undefined || (typeof value['key'] === 'string' && !value['key'].startsWith('-----'))) return value
+  const [only, more] = keysAt(value['key'], at)
+  return { ...value, key: only !== undefined && more === undefined ? formatKey(only.key) : refuse('crypto.key', at, 'one key', 'another number') }
 }
 
 function verifierAt(value: Json, at: string): Verifier {

@@ -13,7 +13,7 @@ import type { JsonObject } from '../../bytes/json.ts'
 import { keyToSpki, spkiToKey } from '../../crypto/keys.ts'
 import type { Primitives, PublicKey } from '../../crypto/primitives.ts'
 import { parseCertificate, parseCrl, validateChain, type Certificate, type Chain } from '../../crypto/x509.ts'
-import { orRefuse, refuse, type Result } from '../../refusal.ts'
+import { attempt, orRefuse, refuse, type Result } from '../../refusal.ts'
 import type { ClaimsOf } from '../claims.ts'
 import { parseEventLog } from '../eventlog/log.ts'
 import { proveEvents, registerName, type BootFacts, type ProvenLog } from '../eventlog/replay.ts'
@@ -124,10 +124,16 @@ function believedKey(p: Primitives, evidence: TpmEvidence, options: TpmOptions, 
   const spkiName = `spki:${toHex(p.hash('sha256', keyToSpki(key)))}`
   if (area !== undefined) checkAttributes(area)
   const common = { key, name: spkiName, attributes: [], ...(area === undefined ? {} : { area }) }
-  if (evidence.certificates !== undefined && area !== undefined) return { ...common, trust: 'chain', ...certifiedBy(p, key, evidence, options, roots) }
+  // A key that the relying party enrolled needs nobody else's word, whatever certificates came with it.
   if (area !== undefined && named.includes(area.name)) return { ...common, trust: 'name', name: area.name, attributes: area.attributes }
+  if (evidence.certificates !== undefined && area !== undefined) {
+    const certified = attempt(() => certifiedBy(p, key, evidence, options, roots))
+    if (certified.ok) return { ...common, trust: 'chain', ...certified.value }
+    const { code, at, expected, got, fix } = certified.refusal
+    return refuse(code, at, expected, got, fix ?? `if you enrolled this key, name it: "aks": ["${area.name}"] in a trust file`)
+  }
   if (named.includes(spkiName)) return { ...common, trust: 'key' }
-  return refuse('evidence.signer', 'ak', 'a key certified by a pinned root with its public area, or named by the relying party', area?.name ?? spkiName, 'add the certificates of the attestation key, or enrol its name')
+  return refuse('evidence.signer', 'ak', 'a key certified by a pinned root with its public area, or named by the relying party', area?.name ?? spkiName, 'add the certificates of the attestation key, or name it: "aks" in a trust file')
 }
 const DER_SEQUENCE = 0x30
 
