@@ -294,7 +294,7 @@ test('56: Tinfoil v3: sections, devices and keys exchanged, dropped, reordered, 
 
 test('Tinfoil v3: strict shapes', () => {
   const good = tinfoil3()
-  for (const [path, value] of [['more', 1], ['challenge.more', 1], ['challenge.nonce', 'AA'.repeat(32)], ['challenge.nonce', '00'], ['challenge.report_data', '00'], ['cpu_evidence.more', 1], ['cpu_evidence.endorsed.more', 1], ['cpu_evidence.endorsed.crypto_material_hash', 'AA'.repeat(32)], ['collateral', {}], ['collateral', [1]],
+  for (const [path, value] of [['more', 1], ['challenge.more', 1], ['challenge.nonce', 'AA'.repeat(32)], ['challenge.nonce', '00'], ['challenge.report_data', '00'], ['cpu_evidence.more', 1], ['cpu_evidence.endorsed.more', 1], ['cpu_evidence.endorsed.crypto_material_hash', 'AA'.repeat(32)], ['collateral', {}], ['collateral', [1]], ['collateral', [null]],
     ['collateral', [{ id: 'a', role: 'other', format: 'x', data: {} }]], ['collateral', [{ id: '', role: 'endorsement', format: 'x', data: {} }]], ['collateral', [{ id: 'a', role: 'endorsement', format: 'x', data: {} }, { id: 'a', role: 'endorsement', format: 'x', data: {} }]], ['collateral', [{ id: 'a', role: 'endorsement', format: 'x', data: 1 }]],
     ['collateral', [{ id: 'a', role: 'endorsement', format: 'x', data: {}, more: 1 }]], ['collateral', [{ id: 'a', role: 'endorsement', format: 'https://tinfoil.sh/collateral/amd-vcek/v1', data: { more: 1 } }]]] as const) refused(read(changed(good, path, value)), 'evidence.parse')
   refused(read(changed(good, 'challenge.report_data_algorithm', 'other')), 'evidence.binding')
@@ -392,7 +392,7 @@ test('requests to Azure\'s attestation service: runtime data and policy', () => 
   const endorsed = (value: Json) => changed(good, 'report', inner({ Endorsements: toBase64Url(utf8(JSON.stringify(value))) }))
   const one = toBase64Url(fromBase64(uvmEndorsement()))
   assert.equal(verdict(endorsed({ Uvm: [one] }), undefined, { uvmIssuer: UVM_TEST_ISSUER }).endorsement?.svn, '104')
-  for (const value of [{ Uvm: [] }, { Uvm: [one, one] }, { Uvm: one }, { Uvm: [1] }, { more: [] }] as Json[]) refused(read(endorsed(value)), 'evidence.parse')
+  for (const value of [{ Uvm: [] }, { Uvm: [one, one] }, { Uvm: one }, { Uvm: [1] }, { Uvm: 1 }, { Uvm: null }, { more: [] }] as Json[]) refused(read(endorsed(value)), 'evidence.parse')
 })
 
 // ---- dstack
