@@ -184,7 +184,8 @@ test('kinds that state no patch levels are never current', () => {
 })
 
 test('single claims can be demanded, by value or from below, and distrusted; what is absent satisfies nothing', () => {
-  accepted({ demand: { product: ['Milan', 'Genoa'], 'facts.vmpl': [0], signer: ['vcek'] }, atLeast: { 'facts.tcb.reported.snp': TCB.Genoa[6] ?? 0 } })
+  const good = accepted({ demand: { product: ['Milan', 'Genoa'], 'facts.vmpl': [0], signer: ['vcek'] }, atLeast: { 'facts.tcb.reported.snp': TCB.Genoa[6] ?? 0 } })
+  assert.deepEqual(['product', 'facts.vmpl', 'facts.tcb.reported.snp'].map(id => check(good, id)), [{ id: 'product', result: 'held', detail: 'Genoa' }, { id: 'facts.vmpl', result: 'held', detail: '0' }, { id: 'facts.tcb.reported.snp', result: 'held', detail: `at least ${TCB.Genoa[6]}` }])
   assert.equal(refused('appraisal.claim', 'claims.product', { demand: { product: ['Turin'] } }).got, 'Genoa')
   for (const path of ['facts.tdx.moduleVersion', 'facts', 'constructor', 'facts.__proto__', '', 'product.length']) {
     assert.equal(refused('appraisal.claim', `claims.${path}`, { demand: { [path]: ['1.5'] } }).got, 'no such claim')
@@ -233,7 +234,7 @@ test('a platform owner answers for chips until a time', () => {
 test('age and revocation, where the policy asks for them', () => {
   refused('appraisal.expired', 'claims.issuedAt', { maxAge: 60 })
   const signed = { ...claims, issuedAt: NOW - 60 }
-  accepted({ maxAge: 60 }, signed)
+  assert.equal(check(accepted({ maxAge: 60 }, signed), 'age')?.detail, 'at most 60 s')
   refused('appraisal.expired', 'claims.issuedAt', { maxAge: 59 }, signed)
   refused('appraisal.expired', 'claims.issuedAt', { maxAge: 60 }, { ...claims, issuedAt: NOW + 61 })
   accepted({ maxAge: 60 }, { ...claims, issuedAt: NOW + 60 })
@@ -251,4 +252,13 @@ test('devices of a bundle: distrusted, or with firmware that nobody compared', (
   refused('appraisal.tcb', 'claims.devices[0]', {}, bundle(gpu({}, { referenceComplete: false })))
   const unknown = accepted({ tcb: 'any' }, bundle(gpu({}, { referenceComplete: false })))
   assert.deepEqual([check(unknown, 'device 0')?.result, unknown.ear.submods['device0']?.['ear.trustworthiness-vector'].executables, unknown.ear.submods['device0']?.['ear.status']], ['not made', 33, 'warning'])
+})
+
+test('the word of another verifier counts where the policy names it', () => {
+  const told: Claims = { ...claims, facts: { kind: 'token', verifier: 'them', form: 'ear', issuer: '', status: 'UpToDate', advisories: [], nonces: [], statements: {} } }
+  refused('appraisal.verifier', 'claims.facts.verifier', {}, told)
+  refused('appraisal.verifier', 'claims.facts.verifier', { verifiers: ['others'] }, told)
+  const named = accepted({ verifiers: ['them'] }, told)
+  assert.deepEqual([named.tcb, check(named, 'verifier')], ['current', { id: 'verifier', result: 'held', detail: 'them' }])
+  assert.match(refused('appraisal.tcb', 'claims.tcb', { verifiers: ['them'] }, { ...told, facts: { ...told.facts, status: '' } as never }).got, /them calls it nothing/)
 })

@@ -25,7 +25,7 @@ test('what is unknown, missing or of another shape is refused by its name', () =
   const bad: readonly [string, unknown][] = [
     ['tee', 'tdx'], ['tee', ['sample']], ['tcb', 'older'], ['statuses', 'OutOfDate'], ['statuses', [1]], ['reportData', 'AB'], ['reportData', 'a'], ['hostData', 0], ['measurements', {}], ['measurements', [{ tee: 'tdx', hex: '00' }]],
     ['measurements', [{ tee: 'tdx', hex: '00', name: 'x', register: {} }]], ['measurements', [{ tee: 'tdx', hex: '00', name: 'x', registers: { RTMR1: 'zz' } }]], ['distrust', { product: ['Milan'] }], ['distrust', []],
-    ['demand', { product: 'Genoa' }], ['demand', { product: [null] }], ['atLeast', { a: true }], ['atLeast', { a: -1 }], ['chips', ['0x00']], ['owners', [{ name: 'acme' }]], ['owners', [{ name: 'acme', chips: [], until: '2027' }]],
+    ['demand', { product: 'Genoa' }], ['demand', { product: [null] }], ['atLeast', { a: true }], ['atLeast', { a: -1 }], ['chips', ['0x00']], ['chips', ['00', 'zz']], ['atLeast', { a: 1, b: true }], ['measurements', [{ tee: 'tdx', hex: '00', name: 'x', registers: { RTMR1: '00', RTMR2: 'zz' } }]], ['owners', [{ name: 'acme' }]], ['owners', [{ name: 'acme', chips: [], until: '2027' }]],
     ['verifiers', 'azure'], ['maxAge', -1], ['maxAge', 1.5], ['requireRevocation', false], ['vmplMax', 4], ['allowDebug', false], ['allowMigration', 1], ['allowFirmwareOnly', 'yes'], ['statusses', []], ['toString', 1],
   ]
   for (const [key, value] of bad) {

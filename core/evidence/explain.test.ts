@@ -53,6 +53,12 @@ test('devices of a bundle and the word of another verifier', () => {
   assert.match(text(token), /You named the verifier ita[\s\S]*found it UpToDate[\s\S]*✔ the word of ita, unaltered[\s\S]*· anything by the machine's own evidence/)
 })
 
+test('a key that somebody named is not called a pinned root', () => {
+  assert.match(text(claimsOf('cca')), /✔ every signature holds up to the key that you named/)
+  assert.doesNotMatch(text(claimsOf('cca')), /valid from|pinned root/)
+  assert.match(text(claimsOf('snp')), /✔ every signature and certificate holds up to a pinned root\n  ✔ all certificates and documents are valid from 2025/)
+})
+
 test('which nonce it answers to', () => {
   const claims = claimsOf('snp')
   assert.ok(answersTo(claims, '05'.repeat(64)) && answersTo(claims, '05'.repeat(64).toUpperCase()))

@@ -48,8 +48,9 @@ export function toLines({ chain, proven, notProven, devices }: Explanation): str
 }
 
 const cut = (hex: string) => (hex.length > 20 ? `${hex.slice(0, 16)}…` : hex || 'none')
-/** Seconds since 1970 as a date; what has no end in reach of dates has none in words. */
-const when = (seconds: number) => (seconds < 1e11 ? new Date(seconds * 1000).toISOString().replace('.000Z', 'Z') : 'no end')
+const when = (seconds: number) => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
+/** Seconds since 1970 that no certificate reaches: a key that was named without an end. */
+const NO_END = 1e12
 
 function launchedOf({ measurement, hostData, reportData, tee }: Claims): string {
   const bound = reportData === '' ? 'bound nothing to it' : `bound ${cut(reportData)} to this answer`
@@ -109,12 +110,18 @@ const bootLinks = (boot: BootFacts | undefined): Link[] => (boot === undefined ?
 function provenBy(claims: Claims, { nonce, reference }: Compared): string[] {
   const { debug, migration, revocation, validity, registers, events } = claims
   return [
-    claims.simulated ? 'every signature holds up to the SIMULATED root' : claims.facts.kind === 'token' ? `the word of ${claims.facts.verifier}, unaltered` : 'every signature and certificate holds up to a pinned root',
-    `all certificates and documents are valid from ${when(validity.notBefore)} to ${when(validity.notAfter)}`,
+    believed(claims), ...(validity.notAfter < NO_END ? [`all certificates and documents are valid from ${when(validity.notBefore)} to ${when(validity.notAfter)}`] : []),
     ...(debug ? [] : ['nobody debugs it']), ...(migration ? [] : ['nobody may move it to another machine']), ...(revocation ? ['nothing of it was revoked by the maker\'s lists of that time'] : []),
     ...(nonce === true ? ['it answers to your nonce'] : []), ...(reference === undefined ? [] : [`what was launched is ${reference}`]),
     ...(Object.keys(registers).length === 0 ? [] : [`the registers ${Object.keys(registers).join(', ')}`]), ...(events === undefined ? [] : [`${events.length} events of the boot`]),
   ]
+}
+
+function believed({ simulated, facts }: Claims): string {
+  if (simulated) return 'every signature holds up to the SIMULATED root'
+  if (facts.kind === 'token') return `the word of ${facts.verifier}, unaltered`
+  const named = facts.kind === 'cca' || (facts.kind === 'tpm' && facts.akTrust !== 'chain')
+  return named ? 'every signature holds up to the key that you named' : 'every signature and certificate holds up to a pinned root'
 }
 
 function notProvenBy({ debug, migration, revocation, simulated, facts, issuedAt }: Claims, { nonce, reference }: Compared): string[] {

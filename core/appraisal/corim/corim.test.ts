@@ -37,10 +37,10 @@ test('every value of a measurement in its own form', () => {
     [1, t(553, 4), /svn/, t(553, -1), t(554, 1), 'a', -1], [1, 4, /svn/], [1, t(552, 4), /svn/],
     [2, [digest(), digest(48, 'sha-384')], /digests/, [], [[1]], [[1, fill(0)]], [[1, fill(129)]], [[1, fill(32), 1]], digest()],
     [3, m({ 0: true, 3: false, 10: true }), /flags/, m({}), m({ 0: 1 }), m({ 11: true })],
-    [4, t(560, fill(4)), /raw-value/, fill(4), t(561, fill(4)), t(563, [fill(4), fill(3)]), t(563, [fill(4)])], [4, t(563, [fill(4), fill(4, 255)]), /raw-value/],
+    [4, t(560, fill(4)), /raw-value/, fill(4), t(561, fill(4)), t(563, [fill(4), fill(3)]), t(563, [fill(4)]), t(561, [fill(4), fill(4)])], [4, t(563, [fill(4), fill(4, 255)]), /raw-value/],
     [6, fill(6), /mac/, fill(7), 'a'], [6, fill(8), /mac/], [7, fill(4), /ip/, fill(5), t(52, fill(16)), t(53, fill(4))], [7, t(54, fill(16)), /ip/], [7, t(52, fill(4)), /ip/],
     [8, 'serial', /serial/, 7, 'x'.repeat(70_000)], [9, fill(7), /ueid/, fill(6), fill(34)], [10, fill(16), /uuid/, fill(15)], [11, 'name', /name/, 1],
-    [13, [KEY, t(560, fill(8)), t(557, digest()), t(558, m({ 1: 2, 3: -7 }))], /cryptokeys/, [t(37, fill(16))], [t(999, 'a')], [PEM], []],
+    [13, [KEY, t(560, fill(8)), t(557, digest()), t(558, m({ 1: 2, 3: -7 }))], /cryptokeys/, [t(37, fill(16))], [t(999, 'a')], [PEM], [], [t(558, new Map<Writable, Writable>([[true, 1]]))]],
     [14, m({ 0: [digest()], 1: [digest()] }), /registers/, m({}), m({ 0: [] }), new Map<Writable, Writable>([[-1, [digest()]]]), new Map<Writable, Writable>([[1, [digest()]], ['1', [digest()]]])],
     [15, t(564, [1, null]), /range/, t(564, [2, 1]), t(565, [1, 2]), t(564, [1])], [15, 3, /range/], [15, t(564, [null, 5]), /range/],
   ]
@@ -51,6 +51,8 @@ test('every value of a measurement in its own form', () => {
       assert.ok(!result.ok && /^(corim|cbor)\.syntax$/.test(result.refusal.code) && at.test(result.refusal.at), `${key} ${result.ok ? 'accepted' : JSON.stringify(result.refusal)}`)
     }
   }
+  const flagged = accepted(read(valued({ 3: m({ 0: true, 3: false }) })))
+  assert.deepEqual(flagged.kind === 'comid' ? flagged.triples.reference[0]?.measurements[0]?.values.flags : {}, { configured: true, debug: false })
   refused(read(valued({ 12: 1 })), 'corim.syntax', /mval\.12$/)
   refused(read(valued({})), 'corim.syntax')
   for (const [raw, mask] of [[undefined, fill(4)], [t(560, fill(4)), fill(3)], [t(563, [fill(4), fill(4)]), fill(4)]] as const) refused(read(valued({ ...(raw === undefined ? { 8: 'x' } : { 4: raw }), 5: mask })), 'corim.syntax', /raw-value-mask/)
@@ -119,6 +121,7 @@ test('signed manifests: by a key that was named, in their time', () => {
   refused(verify(signedCorim(payload, {}, es256('other')), 1500, [{ key: SIGNER.key }]), 'evidence.signature')
   refused(verify(signedCorim(payload, { 3: 'application/cbor' })), 'corim.syntax', /content-type/)
   refused(verify(signedCorim(payload, { 8: undefined })), 'corim.syntax', /protected/)
+  refused(verify(signedCorim(payload, { 8: writeCbor(m({ 0: m({ 0: 'V', 1: 'plain' }) })) })), 'cbor.syntax', /signer-uri/)
   refused(verify(signedCorim(corimBytes([inTag(comid({ 2: [[environment(), [KEY]]] }))], PROFILE.psa))), 'corim.profile')
   refused(verify(payload), 'cbor.syntax')
   const claims = accepted(verify(signedCorim(payload, { 8: undefined, 15: m({ 1: 'Issuer', 4: 1600, 5: 1400 }) })))
@@ -146,19 +149,19 @@ test('profiles: Arm PSA and CCA, SEV-SNP, Parsec, EnactTrust and RIoT', () => {
     [PROFILE.psa, [[0, [[environment(), [psa]]]], [3, [[device, [KEY]]]]], [
       [0, [[uuid, [psa]]]], [0, [[environment(t(560, fill(31))), [psa]]]], [0, [[device, [psa]]]], [0, [[environment(), [component(undefined, 'other')]]]], [0, [[environment(), [component({ 2: [digest(31)], 13: [t(560, fill(32))] })]]]],
       [0, [[environment(), [component({ 2: [digest()] })]]]], [0, [[environment(), [component({ 13: [t(560, fill(32))] })]]]], [0, [[environment(), [component({ 2: [digest()], 13: [t(560, fill(32)), t(560, fill(32))] })]]]], [0, [[environment(), [component({ 2: [digest()], 13: [KEY] })]]]],
-      [3, [[device, [KEY, KEY]]]], [3, [[device, [CERT]]]], [3, [[environment(), [KEY]]]], [3, [[environment(IMPLEMENTATION, { 1: t(550, fill(33)) }), [KEY]]]], [1, [[environment(), [psa]]]],
+      [3, [[device, [KEY, KEY]]]], [3, [[device, [CERT]]]], [3, [[environment(), [KEY]]]], [3, [[environment(IMPLEMENTATION, { 1: t(550, fill(33)) }), [KEY]]]], [3, [[environment(t(560, fill(31)), { 1: DEVICE }), [KEY]]]], [1, [[environment(), [psa]]]],
     ]],
     [PROFILE.ccaPlatform, [[0, [[environment(), [cca(), config]]]], [3, [[device, [KEY]]]]], [
       [0, [[environment(), [config]]]], [0, [[environment(), [cca(), config, config]]]], [0, [[environment(), [cca(), measurement('cca.platform-config', { 4: t(560, fill(4)) })]]]], [0, [[environment(), [cca(), psa]]]],
-      [0, [[environment(), [cca({ 0: m({ 0: '1', 1: 1 }), 2: [digest()], 13: [t(560, fill(32))] })]]]], [0, [[device, [cca()]]]], [3, [[environment(), [KEY]]]],
+      [0, [[environment(), [cca({ 0: m({ 0: '1', 1: 1 }), 2: [digest()], 13: [t(560, fill(32))] })]]]], [0, [[device, [cca()]]]], [3, [[environment(), [KEY]]]], [0, [[environment(t(560, fill(31))), [cca()]]]], [0, [[environment(), [cca({ 2: [digest(31)], 13: [t(560, fill(32))] })]]]], [0, [[environment(), [cca({ 2: [digest()] })]]]],
     ]],
     [PROFILE.ccaRealm, [[0, [[environment(), [rim(), rim('cca.rem0'), rim('cca.rem3'), measurement('cca.rpv', { 4: t(560, fill(64)) })]]]]], [
       [0, [[environment(), [rim('cca.rem0')]]]], [0, [[environment(), [rim(), rim('cca.rem4')]]]], [0, [[environment(t(560, fill(31))), [rim()]]]], [0, [[environment(), [measurement('cca.rim', { 2: [digest(), digest()] })]]]],
       [0, [[environment(), [rim(), measurement('cca.rpv', { 8: 'x' })]]]], [3, [[device, [KEY]]]],
     ]],
     [PROFILE.snp, [[0, [[oid, [measurement(641, { 2: [digest(48, 7)] })]]]], [3, [[maker('AMD', 'Milan'), [CERT, CERT]]]]], [[0, [[environment(), [measurement(641, { 2: [digest()] })]]]], [0, [[oid, [measurement('x', { 2: [digest()] })]]]], [3, [[maker('AMD'), [CERT]]]], [3, [[maker('AMD', 'Milan'), [KEY]]]]]],
-    [PROFILE.parsecTpm, [[0, [[uuid, [pcr]]]], [3, [[environment(t(37, fill(16)), { 1: t(560, fill(8)) }), [KEY]]]]], [[0, [[environment(), [pcr]]]], [0, [[uuid, [measurement('1', { 2: [digest()] })]]]], [0, [[uuid, [measurement(1, { 8: 'x' })]]]], [3, [[uuid, [KEY]]]], [3, [[environment(t(37, fill(16)), { 1: t(560, fill(8)) }), [KEY, KEY]]]]]],
-    [PROFILE.enactTrust, [[0, [[machine, [m({ 1: m({ 2: [digest()] }) })]]]], [3, [[machine, [KEY]]]]], [[0, [[uuid, [pcr]]]], [0, [[machine, [pcr, pcr]]]], [0, [[machine, [measurement(1, { 2: [digest(), digest()] })]]]], [0, [[machine, [measurement(1, { 8: 'x' })]]]], [3, [[machine, [KEY, KEY]]]]]],
+    [PROFILE.parsecTpm, [[0, [[uuid, [pcr]]]], [3, [[environment(t(37, fill(16)), { 1: t(560, fill(8)) }), [KEY]]]]], [[0, [[environment(), [pcr]]]], [0, [[uuid, [measurement('1', { 2: [digest()] })]]]], [0, [[uuid, [measurement(1, { 8: 'x' })]]]], [3, [[uuid, [KEY]]]], [3, [[environment(t(37, fill(16)), { 1: t(560, fill(8)) }), [KEY, KEY]]]], [0, [[environment(t(37, fill(16)), { 1: t(560, fill(8)) }), [pcr]]]], [3, [[environment(IMPLEMENTATION, { 1: t(560, fill(8)) }), [KEY]]]]]],
+    [PROFILE.enactTrust, [[0, [[machine, [m({ 1: m({ 2: [digest()] }) })]]]], [3, [[machine, [KEY]]]]], [[0, [[uuid, [pcr]]]], [0, [[machine, [pcr, pcr]]]], [0, [[machine, [measurement(1, { 2: [digest(), digest()] })]]]], [0, [[machine, [measurement(1, { 8: 'x' })]]]], [3, [[machine, [KEY, KEY]]]], [3, [[uuid, [KEY]]]]]],
     [PROFILE.riot, [[3, [[maker('Veraison Project', 'RIOT'), [CERT]]]]], [[3, [[maker('Veraison', 'RIOT'), [CERT]]]], [3, [[maker('Veraison Project', 'RIOT'), [KEY]]]], [0, [[uuid, [pcr]]]]]],
   ]
   for (const [profile, good, bad] of rules) {
@@ -187,7 +190,7 @@ test('what becomes of it: launch measurements with their registers, and nothing 
   assert.equal(plainValues(manifest([env, [launch, measurement(645, { 4: t(560, fill(4)) })]])).length, 0)
   const out: readonly [ReturnType<typeof manifest>, RegExp][] = [
     [manifest([env, [measurement(640, { 8: 'x' })]]), /one measurement 641/], [manifest([env, [launch, launch]]), /one measurement 641/], [manifest([env, [measurement(641, { 2: [digest(48, 7)] }, { 2: [KEY] })]]), /authorized/],
-    [manifest([env, [measurement(641, { 2: [digest(48, 7)], [-3]: 1 })]]), /extensions -3/], [manifest([env, [launch]], PROFILE.snp, { [-4]: 1 }), /extensions -4/], [manifest([env, [measurement(641, { 2: [digest(32, 7)] })]]), /own length/],
+    [manifest([env, [launch, measurement(645, { 8: 'x' }, { 2: [KEY] })]]), /authorized/], [manifest([env, [measurement(641, { 2: [digest(48, 7)], [-3]: 1 })]]), /extensions -3/], [manifest([env, [launch]], PROFILE.snp, { [-4]: 1 }), /extensions -4/], [manifest([env, [measurement(641, { 2: [digest(32, 7)] })]]), /own length/],
     [manifest([env, [measurement(641, { 2: [digest(48, 7), digest(48, 7)] })]]), /own length/], [manifest([env, [launch]], 'https://acme.example/profile'), /no reference values are known/],
   ]
   for (const [values, why] of out) {
@@ -217,20 +220,26 @@ test('documents beside: concise evidence, CoSERV, its discovery, keys', () => {
   const evidence = (triples: Readonly<Record<number, Writable>>, more = {}) => read(t(571, m({ 0: m(triples), ...more })))
   accepted(evidence({ 0: [[env, [measurement(1, { 2: [digest()] }, { 2: KEY })]]], 1: [[env, [KEY]]], 4: [[env, [m({ 0: 'x' })]]], 5: [[env, [KEY]]] }, { 1: t(37, fill(16)), 2: t(32, 'https://acme.example') }))
   refused(evidence({ 2: 1 }), 'corim.syntax')
+  refused(evidence({ 4: [[env, [m({ 3: 'x' })]]] }), 'corim.syntax', /evidence\[0\]/)
   refused(evidence({ 0: [[env, [component()]]] }, { 1: t(37, fill(15)) }), 'cbor.syntax')
   const selector = (fields: Readonly<Record<number, Writable>>) => m({ 0: t(32, 'tag:vendor.example,2025:x'), 1: m({ 0: 0, 1: m(fields), 2: 0 }) })
   const query = selector({ 0: [[m({ 0: IMPLEMENTATION })]] })
   const asked = accepted(read(query))
   assert.ok(asked.kind === 'coserv' && asked.query.classes.length === 1)
   accepted(read(selector({ 1: [[DEVICE, [component()]]] })))
+  refused(read(selector({ 1: [[DEVICE, [m({ 9: 1 })]]] })), 'corim.syntax', /measurements/)
   refused(read(selector({ 0: [[m({ 0: IMPLEMENTATION })]], 1: [[DEVICE]] })), 'corim.syntax', /selector$/)
   const results = (fields: Readonly<Record<number, Writable>>) => read(new Map([...query, [2, m(fields)]]))
   const rv = m({ 1: [KEY], 2: [env, [component()]] })
   const answered = accepted(results({ 0: [rv], 1: [rv], 3: [m({ 1: [KEY], 2: [env, [KEY]] })], 5: ['application/rim+cbor', fill(2), 1], 10: t(0, '2026-11-20T12:00:00Z'), 11: [[1, fill(2)]] }))
   assert.ok(answered.kind === 'coserv' && answered.reference.length === 1 && answered.expires === 1_795_176_000)
+  for (const wrapper of [['application/rim+cbor', fill(2), -1], ['application/rim+cbor', 'text'], [true, fill(2)]]) refused(results({ 5: wrapper, 10: t(0, '2026-11-20T12:00:00Z') }), 'cbor.syntax', /rims/)
   refused(results({ 0: [rv] }), 'corim.syntax')
   for (const date of ['2026-02-30T12:00:00Z', '2026-11-20T12:00:00+01:00', '1969-12-31T23:59:59Z']) refused(results({ 10: t(0, date) }), 'corim.syntax', /expiry/)
   for (const key of [2, 4]) refused(results({ [key]: [rv], 10: t(0, '2026-11-20T12:00:00Z') }), 'evidence.unsupported')
+  const discovery = (capability: Readonly<Record<number, Writable>>) => read(m({ 1: '1.0', 2: [m(capability)], 3: new Map([['query', '/coserv']]) }))
+  assert.deepEqual(accepted(discovery({ 1: 'application/coserv+cbor', 2: ['source'] })), { kind: 'coserv-discovery', version: '1.0', mediaTypes: ['application/coserv+cbor'], endpoints: ['query /coserv'], keys: 0 })
+  refused(discovery({ 1: 'application/coserv+cbor', 2: [1] }), 'cbor.syntax', /artifact-support/)
   const key = accepted(readCorim(writeCoseKey(SIGNER.key)))
   assert.ok(key.kind === 'key')
   assert.deepEqual(key.key, SIGNER.key)

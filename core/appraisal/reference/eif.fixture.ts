@@ -14,6 +14,8 @@ export interface EifPlan {
   readonly types?: readonly number[]
   readonly count?: number
   readonly shift?: number
+  /** Bytes that no section has, before the first. */
+  readonly gap?: number
   readonly sectionFlags?: number
   readonly crc?: number
 }
@@ -25,7 +27,8 @@ export function eifOf(plan: EifPlan = {}): Uint8Array {
   const sections = plan.types === undefined ? whole : plan.types.map(type => [type, utf8('word')] as const)
   const bodies = sections.map(([type, data]) => concat(be(type, 2), be(plan.sectionFlags ?? 0, 2), be(data.length, 8), data))
   const places = (values: readonly number[]) => concat(...Array.from({ length: 32 }, (_, i) => be(values[i] ?? 0, 8)))
-  const offsets = bodies.map((_, i) => 548 + (plan.shift ?? 0) + bodies.slice(0, i).reduce((sum, body) => sum + body.length, 0))
+  const gap = new Uint8Array(plan.gap ?? 0)
+  const offsets = bodies.map((_, i) => 548 + gap.length + (plan.shift ?? 0) + bodies.slice(0, i).reduce((sum, body) => sum + body.length, 0))
   const header = concat(utf8(plan.magic ?? '.eif'), be(plan.version ?? 4, 2), be(plan.flags ?? 0, 2), be(0, 18), be(plan.count ?? sections.length, 2), places(offsets), places(sections.map(([, data]) => data.length)), be(0, 4))
-  return concat(header, be(plan.crc ?? crc32(crc32(0, header), concat(...bodies)), 4), ...bodies)
+  return concat(header, be(plan.crc ?? crc32(crc32(0, header), concat(gap, ...bodies)), 4), gap, ...bodies)
 }

@@ -56,6 +56,7 @@ test('what is no image, or not whole, is refused where it is wrong', () => {
   refused(readEif(concat(image, new Uint8Array(1))), 'bytes.trailing', 'eif')
   refused(readEif(image.subarray(0, -1)), 'bytes.truncated', 'eif.sections[3]')
   refused(readEif(eifOf({ shift: 1 })), 'evidence.parse', 'eif.sections[0]')
+  refused(readEif(eifOf({ gap: 16 })), 'evidence.parse', 'eif.sections[0]')
   refused(readEif(eifOf({ sectionFlags: 1 })), 'evidence.parse', 'eif.sections[0]')
   refused(readEif(eifOf({ types: [1, 2, 6] })), 'evidence.parse', 'eif.sections[2].type')
   for (const types of [[2, 1, 3], [1, 3, 2], [1, 2, 2, 3], [1, 1, 2, 3]]) refused(readEif(eifOf({ types })), 'evidence.parse')

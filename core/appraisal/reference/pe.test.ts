@@ -12,6 +12,10 @@ const refusedPe = (plan: PePlan, code: Parameters<typeof leaves>[1], at?: string
 const CHECKSUM = 0x40 + 24 + 64
 const DIRECTORY = 0x40 + 24 + 112 + 32
 
+test('a section without memory stands in nobody\'s way', () => {
+  assert.ok(readPe(peOf({ sections: [{ ...section('.a', 'long enough'), memory: 4096, address: 0x1000 }, { ...section('.b', new Uint8Array()), memory: 0, address: 0x1800 }] })))
+})
+
 test('sections as they stand in memory: without the padding of the file, filled with zeros where memory is larger', () => {
   const image = readPe(peOf({ sections: [section('.a', 'short'), { ...section('.b', 'longer'), memory: 600 }, section('.c', new Uint8Array())] }))
   assert.deepEqual(image.sections.map(one => one.name), ['.a', '.b', '.c'])

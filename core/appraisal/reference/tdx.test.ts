@@ -8,7 +8,7 @@ import { utf8 } from '../../bytes/text.ts'
 import { portable as p } from '../../crypto/portable.ts'
 import { leaves, refused, valueOf } from './expect.fixture.ts'
 import { little } from './firmware.ts'
-import { TDX_SECTIONS, tdxImage, type TdxChange, type TdxSection } from './firmware.fixture.ts'
+import { snpImage, TDX_SECTIONS, tdxImage, type TdxChange, type TdxSection } from './firmware.fixture.ts'
 import { KERNEL, ukiOf } from './pe.fixture.ts'
 import { authenticodeBytes, readPe } from './pe.ts'
 import { machineDigests, predictTd, readTdvf, tdHob, tdxMrtd, type TdBoot, type TdMachine } from './tdx.ts'
@@ -42,6 +42,11 @@ test('metadata that is not as the design guide says is refused', () => {
   const read = (sections: readonly TdxSection[], change: TdxChange = {}) => readTdvf(tdxImage(sections, change))
   const at = 'firmware.metadata'
   refused(readTdvf(new Uint8Array(8192)), 'evidence.parse')
+  refused(readTdvf(snpImage()), 'evidence.unsupported', at)
+  assert.ok(read([...TDX_SECTIONS, { kind: 4, address: 0x811000, size: 0 }]).ok, 'nothing stands in nothing')
+  const bare = valueOf(read(TDX_SECTIONS.filter(one => one.kind !== 1)))
+  leaves(() => machineDigests(p, bare, 2 * GIB), 'evidence.unsupported', 'firmware.metadata.cfv')
+  assert.equal(machineDigests(p, tdvf, 2 * GIB).cfv, toHex(p.hash('sha384', tdxImage().subarray(0, 0x1000))))
   refused(read(TDX_SECTIONS, { signature: 'TDVX' }), 'evidence.parse', at)
   refused(read(TDX_SECTIONS, { version: 2 }), 'evidence.version', at)
   for (const change of [{ length: 16 }, { count: 5 }, { count: 65, length: 16 + 32 * 65 }]) refused(read(TDX_SECTIONS, change), 'evidence.parse', at)
