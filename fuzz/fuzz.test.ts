@@ -7,6 +7,7 @@ import { readDer, children, oidOf, type Der } from '@cloister/core/bytes/der'
 import { refuse } from '@cloister/core/refusal'
 import { leaf } from '../core/crypto/chain.fixture.ts'
 import { Draw } from './draw.ts'
+import { flips, sampleOfFlips } from './flips.ts'
 import { probe, tally, type Target } from './target.ts'
 import { targets } from './targets/index.ts'
 import { change } from './texts.ts'
@@ -24,6 +25,17 @@ for (const target of targets) {
     const [first] = found.findings
     assert.equal(first, undefined, `${first?.what}\nreplay: npm run fuzz -- ${target.name} --seed ${first?.seed} --inputs 1\ninput: ${first?.hex.slice(0, 4000)}`)
     assert.ok(found.codes.size > 0, 'nothing was refused: the inputs are not changed')
+  })
+}
+
+const signed = targets.filter(one => one.signed !== undefined)
+for (const target of signed) {
+  test(`bits turned: ${target.name}`, () => {
+    const found = tally()
+    sampleOfFlips(target, found, performance.now() + 6000 / signed.length, below => randomInt(below))
+    const [first] = found.findings
+    assert.equal(first, undefined, `${first?.what}\ninput: ${first?.hex.slice(0, 4000)}`)
+    assert.ok(found.inputs > 0, 'no bit was turned')
   })
 }
 
@@ -59,6 +71,17 @@ test('planted: an error deep inside is found by its grammar', () => {
 test('planted: a signature that is not checked', () => {
   const valid = leaf.der
   assert.match(run(planted({ judge: input => readDer(input), signed: { valid: [valid], same: input => String(input) } }), 1000)?.what ?? '', /not what was signed/)
+})
+
+test('planted: a bit that no one signed, in the second valid input too', () => {
+  const [one, other] = [Uint8Array.of(1, 2), Uint8Array.of(3, 4)]
+  const blind = planted({ judge: input => (input[0] === 3 ? input : refuse('evidence.signature', 'input', '3', 'another')), signed: { valid: [one, other], same: input => String(input) } })
+  const [every, some] = [tally(), tally()]
+  flips(blind, every, () => undefined)
+  sampleOfFlips(blind, some, performance.now() + 1000, below => randomInt(below))
+  assert.equal(every.inputs, 32)
+  assert.equal(every.findings.length, 9)
+  assert.match(some.findings[0]?.what ?? '', /not what was signed/)
 })
 
 test('planted: an input that is written to, a verdict that changes, a form that is not kept, an unknown code', () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { portable as p } from '../crypto/portable.ts'
+import { tdxEvidence } from './azure/azure.fixture.ts'
 import { parseEvidence, verifyEvidence } from './index.ts'
 import { remember, type VerifiedCache } from './options.ts'
 import { TEXT_MAX } from './shape.ts'
@@ -34,4 +35,11 @@ test('the memory of verified parts: one entry for the same bytes, never past its
   assert.equal(remember(p, { now: 15 }, 'test', [new Uint8Array([1])], () => ({ notBefore: 10, notAfter: 20, value: ++found })).value, 6)
   for (let i = 0; i < 5000; i++) remember(p, { now: 15, cache }, 'test', [new Uint8Array([i & 255, i >> 8, 7])], () => ({ notBefore: 10, notAfter: 20 }))
   assert.ok(cache.size <= 4096, String(cache.size))
+})
+
+test('a TD quote on Azure without collateral: said where it is missing, and how to get it', () => {
+  const result = verifyEvidence(p, tdxEvidence(), { now: 0 })
+  assert.ok(!result.ok)
+  assert.deepEqual([result.refusal.code, result.refusal.at], ['evidence.missing', 'collateral'])
+  assert.match(result.refusal.fix ?? '', /cloister collateral export/)
 })

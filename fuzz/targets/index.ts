@@ -10,9 +10,10 @@ import { targets as eventlog } from './eventlog.ts'
 import { targets as evidence } from './evidence.ts'
 import { targets as files } from './files.ts'
 import { targets as images } from './images.ts'
+import { targets as kinds } from './kinds.ts'
 import { targets as machines } from './machines.ts'
 import { targets as nvidia } from './nvidia.ts'
 import { targets as results } from './results.ts'
 import { targets as tokens } from './tokens.ts'
 
-export const targets: readonly Target[] = [...bundle, ...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...files, ...images, ...machines, ...nvidia, ...results, ...tokens]
+export const targets: readonly Target[] = [...bundle, ...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...files, ...images, ...kinds, ...machines, ...nvidia, ...results, ...tokens]
