@@ -11,7 +11,10 @@ import { evidenceTargets } from '../signed.ts'
 import type { Target } from '../target.ts'
 
 const milan = snpInput({ product: 'Milan' })
-const snp = { kind: 'snp', report: toBase64(milan.report), certificates: milan.certificates.map(toBase64), crls: [toBase64(arkList('Milan'))] }
+const snp = (['Milan', 'Genoa', 'Turin'] as const).map(product => {
+  const { report, certificates } = snpInput({ product })
+  return { kind: 'snp', report: toBase64(report), certificates: certificates.map(toBase64), crls: [toBase64(arkList(product))] }
+})
 
 function judge(port: Primitives, json: JsonObject): unknown {
   const evidence = orRefuse(parseEvidence(json))
@@ -21,5 +24,5 @@ function judge(port: Primitives, json: JsonObject): unknown {
 
 export const targets: readonly Target[] = [
   { name: 'snp-report', draw: draw => changeBytes(draw, milan.report), judge: input => parseReport(input) },
-  ...evidenceTargets({ name: 'snp', valid: [snp], judge }),
+  ...evidenceTargets({ name: 'snp', valid: snp, judge }),
 ]
