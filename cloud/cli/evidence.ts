@@ -32,6 +32,8 @@ export interface EvidenceOptions {
   readonly collateral?: string
   readonly policy?: string
   readonly trust?: string
+  /** Refuse a document with devices that the machine itself did not sign over. */
+  readonly whole?: boolean
 }
 
 const p = nodePrimitives
@@ -75,7 +77,7 @@ function judgeForeign(json: Json, options: EvidenceOptions): Found {
   if (options.asOf !== undefined) refuse('cli.usage', '--as-of', 'evidence of a single machine in its own form', 'a document of another system', 'judge it --at that time')
   const beside = options.collateral === undefined ? {} : { collateral: collateralFile(options.collateral) }
   const nonce = options.nonce === undefined ? {} : { nonce: hexOf('--nonce', options.nonce) }
-  const foreign = orRefuse(verifyForeign(p, orRefuse(readForeign(p, json, { ...beside, ...nonce })), { ...trusted(options), now }))
+  const foreign = orRefuse(verifyForeign(p, orRefuse(readForeign(p, json, { ...beside, ...nonce })), { ...trusted(options), now, ...(options.whole === true ? { whole: true } : {}) }))
   const { claims, ...rest } = foreign
   checkBound(foreign.challenge === undefined ? claims : { ...claims, reportData: foreign.challenge }, { ...options, reportData: undefined })
   checkBound(claims, { ...options, nonce: undefined })
@@ -144,9 +146,12 @@ function show(screen: Screen, found: Found, options: EvidenceOptions, inWords: b
   showToday(screen, found, options.asOf ?? '')
 }
 
-function showForeign(screen: Screen, { form, bindings, beside, unbound }: Omit<ForeignVerdict, 'claims'>): void {
+function showForeign(screen: Screen, { form, bindings, keys, app, endorsement, beside, unbound }: Omit<ForeignVerdict, 'claims'>): void {
   screen.say(`a document of the form ${form}`)
   for (const line of bindings) screen.ok(`bound: ${line}`)
+  for (const [name, hex] of Object.entries(keys)) screen.ok(`bound: the key ${name}, ${hex}`)
+  if (endorsement !== undefined) screen.ok(`the measurement is endorsed as ${endorsement.feed}, security version ${endorsement.svn}, by ${endorsement.issuer}`)
+  for (const [name, hex] of Object.entries(app ?? {})) screen.ok(`${name}: ${hex}`)
   for (const { role, claims } of beside) screen.warn(`a ${role} (${claims.product}) is genuine, and nothing says that it is in this machine`)
   for (const line of unbound) screen.warn(`NOT BOUND: ${line}`)
 }
