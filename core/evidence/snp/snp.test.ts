@@ -10,7 +10,7 @@ import { authority, certificateDer } from '../../crypto/chain.fixture.ts'
 import { attempt, type Refusal, type RefusalCode } from '../../refusal.ts'
 import { arkList, CHIP, DAY, holder, judgeParts, NOW, quick as p, snpInput, TCB, testRoots, type Cache, type SnpParts, type SnpPlan } from './snp.fixture.ts'
 import { parseReport, productOf, REPORT_BYTES, SIGNED_BYTES, tcbOf } from './report.ts'
-import { VEK_OID } from './verify.ts'
+import { readSnp, VEK_OID } from './verify.ts'
 
 const judge = (plan: SnpPlan = {}, change: Partial<SnpParts> = {}) => attempt(() => judgeParts(p, snpInput(plan, change)))
 function accepted(plan: SnpPlan = {}, change: Partial<SnpParts> = {}) {
@@ -252,4 +252,20 @@ test('a known chain is found again, and its time, lists, roots and wishes are no
 
 test('a leaf that is a CA of its own is nobody', () => {
   refused('evidence.signer', 'report.signing_key', { certificate: { subject: 'SEV-VCEK', extensions: [basicConstraintsCa()] } })
+})
+
+test('an intermediate that is not pinned is found under whichever root signed it', () => {
+  const genoa = testRoots('Genoa')
+  const { certificates } = snpInput()
+  const [ask] = genoa.intermediates
+  assert.ok(ask !== undefined && certificates[0] !== undefined)
+  const parts = snpInput({}, { roots: [testRoots('Milan'), { ...genoa, intermediates: [] }], certificates: [certificates[0], ask.der] })
+  assert.equal(judgeParts(p, parts).product, 'Genoa')
+})
+
+test('its shape from outside: no field that nobody knows', () => {
+  const shape = { kind: 'snp', report: '', certificates: [] } as const
+  assert.deepEqual(readSnp(shape, 'snp'), shape)
+  const result = attempt(() => readSnp({ ...shape, chain: [] }, 'snp'))
+  assert.deepEqual(result.ok ? 'accepted' : [result.refusal.code, result.refusal.at], ['evidence.parse', 'evidence.chain'])
 })

@@ -108,7 +108,7 @@ function findChain(p: Primitives, parts: Parts, options: VerifyOptions, rootSets
   const line = rootSets.filter(roots => roots.intermediates.some(known => equal(known.subject, leaf.issuer)))
   const results = (line.length > 0 ? line : rootSets).map(roots => ({
     roots,
-    result: validateChain(p, { leaf, intermediates: [...roots.intermediates, ...extra], roots: [roots.ark], at: options.now, crls: crls.filter(list => equal(list.issuer, roots.ark.subject)) }),
+    result: validateChain(p, { leaf, intermediates: [...roots.intermediates, ...extra], roots: [roots.ark], at: options.now, crls }),
   }))
   const held = results.find(one => one.result.ok)
   if (held?.result.ok === true) {
