@@ -40,11 +40,14 @@ export class Host {
     this.#options = options
   }
 
-  /** Look everywhere once. The process `guest` and its descendants are the guest. */
-  sweep(guest: number | undefined): void {
+  /**
+   * Look everywhere once. The process `guest` and its descendants are the guest. While something runs, installed packages
+   * are passed over, which are most of all files and would make looks rare; the `last` look goes into them as well.
+   */
+  sweep(guest: number | undefined, last = false): void {
     this.looked.sweeps++
     this.#sweepProcesses(guest)
-    for (const root of this.#options.roots) this.#sweepFolder(root)
+    for (const root of this.#options.roots) this.#sweepFolder(root, last)
   }
 
   #sweepProcesses(guestRoot: number | undefined): void {
@@ -71,12 +74,12 @@ export class Host {
     }
   }
 
-  #sweepFolder(folder: string): void {
-    if (this.#foreign(folder)) return
+  #sweepFolder(folder: string, packages: boolean): void {
+    if (this.#foreign(folder) || (!packages && folder.endsWith('/node_modules'))) return
     for (const name of list(folder)) {
       const path = join(folder, name)
       const stats = attemptRead(() => lstatSync(path))
-      if (stats?.isDirectory() === true) this.#sweepFolder(path)
+      if (stats?.isDirectory() === true) this.#sweepFolder(path, packages)
       else if (stats?.isFile() === true) this.#file(path, stats, path)
       this.#judge(Buffer.from(name), `file name in ${folder}`)
     }

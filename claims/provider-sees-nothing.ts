@@ -116,7 +116,7 @@ async function runWatched(task: RoomTask, hostFolder: string, host: Host): Promi
     if (guest !== undefined && existsSync(`/proc/${guest}`)) guestSweeps++
     await sleep(SWEEP_EVERY_MS)
   }
-  host.sweep(undefined)
+  host.sweep(undefined, true)
   return { status, guestSweeps }
 }
 
