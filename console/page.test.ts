@@ -87,8 +87,17 @@ test('real files of SNP, TDX, Nitro and NVIDIA', { skip: noVectors }, async () =
     const paths = [...one.files.filter(({ role }) => roles.includes(role)).map(({ path }) => path), ...one.chain ?? []].map(path => join(vectors, path))
     const found = await verdictOf(paths, { time: one.valid_at ?? '' })
     assert.equal(found.kind, 'proven', `${one.id} ${found.text}`)
+    assert.match(found.text, /patch levels: (at or above|evidence of kind)/)
     assert.match(found.text, /Who vouches for whom[\s\S]*pinned here/)
   }
+})
+
+test('genuine and weak: an old platform is not shown in green', { skip: noVectors }, async () => {
+  // As above.
+  const { cases } = JSON.parse(readFileSync(join(vectors, 'MANIFEST.json'), 'utf8')) as { cases: (Case & { readonly expect: { readonly tcb_status?: string } })[] }
+  const one = cases.find(({ tee, expect }) => tee === 'tdx' && expect.tcb_status === 'OutOfDate') ?? assert.fail('no such case')
+  const found = await verdictOf(one.files.map(({ path }) => join(vectors, path)), { time: one.valid_at ?? '' })
+  assert.deepEqual([found.kind, /Intel calls it OutOfDate/.test(found.text)], ['weak', true], `${one.id} ${found.text}`)
 })
 
 test('nobody was asked for anything', { skip }, () => {

@@ -19,14 +19,14 @@ function make(tag: string, className: string, ...children: readonly (Node | stri
 const list = (className: string, texts: readonly string[]) => make('ul', className, ...texts.map(text => make('li', '', text)))
 const section = (title: string, ...children: readonly Node[]) => make('section', '', make('h3', '', title), ...children)
 
-const WORDS = { proven: 'The evidence holds', simulated: 'SIMULATED: no hardware vouches for this', refused: 'Refused' } as const
+const WORDS = { proven: 'The evidence holds', weak: 'Genuine, with weaknesses: see below', simulated: 'SIMULATED: no hardware vouches for this', refused: 'Refused' } as const
 
 function draw(verdict: Verdict): Node[] {
   const banner = make('h2', `banner ${verdict.kind}`, WORDS[verdict.kind])
   if (verdict.kind === 'refused') return [banner, drawRefusal(verdict.refusal)]
   const { claims, explanation, notes } = verdict
   const details = make('details', '', make('summary', '', 'All claims'), make('pre', '', JSON.stringify(claims, undefined, 2)))
-  return [banner, make('p', 'lead', `${claims.tee} · ${claims.product} · ${claims.measurement.slice(0, 32)}…`), ...drawExplanation(explanation), ...(notes.length === 0 ? [] : [section('This document', list('notes', notes))]), details]
+  return [banner, make('p', 'lead', `${claims.tee} · ${claims.product} · ${claims.measurement.slice(0, 32)}…`), ...drawExplanation(explanation), ...(notes.length === 0 ? [] : [section('Beside that', list('notes', notes))]), details]
 }
 
 function drawExplanation({ chain, proven, notProven, devices }: Explanation): Node[] {

@@ -2,6 +2,7 @@
  * What the page says of dropped files: the same judges as the command line, in the browser. Trusts nothing but the pinned
  * roots in core, and whom the person names; nothing leaves the page.
  */
+import { shortfall, tcbStatus } from '@cloister/core/appraisal/tcb'
 import { isObject } from '@cloister/core/bytes/json'
 import { portable as p } from '@cloister/core/crypto/portable'
 import type { Claims } from '@cloister/core/evidence/claims'
@@ -16,7 +17,7 @@ import { attempt, orRefuse, refuse, type Refusal } from '@cloister/core/refusal'
 export interface Asked { readonly now: number; readonly nonce?: string; readonly trust?: string }
 
 export type Verdict =
-  | { readonly kind: 'proven' | 'simulated'; readonly claims: Claims; readonly explanation: Explanation; readonly notes: readonly string[] }
+  | { readonly kind: 'proven' | 'weak' | 'simulated'; readonly claims: Claims; readonly explanation: Explanation; readonly notes: readonly string[] }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
 
 /** The verdict on the files of one machine, or on one document of another system. */
@@ -28,7 +29,9 @@ export function judgeFiles(files: readonly NamedFile[], asked: Asked): Verdict {
   })
   if (!result.ok) return { kind: 'refused', refusal: result.refusal }
   const { claims, notes, nonce } = result.value
-  return { kind: claims.simulated ? 'simulated' : 'proven', claims, explanation: explain(claims, { nonce }), notes }
+  const lacking = shortfall(claims)
+  const kind = claims.simulated ? 'simulated' : claims.debug || claims.migration || (lacking !== undefined && tcbStatus(claims) !== 'Unknown') ? 'weak' : 'proven'
+  return { kind, claims, explanation: explain(claims, { nonce }), notes: [`patch levels: ${lacking ?? 'at or above the reviewed minimum'}`, ...notes] }
 }
 
 interface Judged { readonly claims: Claims; readonly notes: readonly string[]; readonly nonce: boolean }
