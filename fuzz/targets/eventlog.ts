@@ -8,14 +8,14 @@ import { EV, readVariable } from '@cloister/core/evidence/eventlog/events'
 import { EV_NO_ACTION, parseEventLog, type EventLog } from '@cloister/core/evidence/eventlog/log'
 import { proveEvents, replay, type ProvenLog } from '@cloister/core/evidence/eventlog/replay'
 import { nodePrimitives as p } from '../../cloud/crypto/node.ts'
-import { bootOf, GLOBAL_GUID, logOf, variable } from '../../core/evidence/eventlog/log.fixture.ts'
+import { bootOf, GLOBAL_GUID, hashIn, logOf, variable } from '../../core/evidence/eventlog/log.fixture.ts'
 import { changeBytes } from '../bytes.ts'
 import type { Target } from '../target.ts'
 import { changeJson } from '../texts.ts'
 
 const log = logOf(bootOf({ secure: false }), ['sha1', 'sha256'])
 const honest = parseEventLog(log)
-const registers = { kind: 'pcr', bank: 'sha256', values: replay(p, honest, 'sha256') } as const
+const registers = { kind: 'pcr', bank: 'sha256', values: replay(hashIn('sha256'), honest, 'sha256') } as const
 const proven = proveEvents(p, honest, registers)
 const detail = new Map(proven.events.map(event => [`${event.register} ${event.type} ${event.digest}`, event.detail]))
 
@@ -39,6 +39,6 @@ const dstack = [
 
 export const targets: readonly Target[] = [
   { name: 'eventlog', slow: true, draw: draw => (draw.oneIn(50) ? log : changeBytes(draw, log)), judge: input => proveEvents(p, parseEventLog(input), registers), again },
-  { name: 'eventlog-dstack', slow: true, draw: draw => utf8(draw.oneIn(50) ? jcs(dstack) : changeJson(draw, jcs(dstack))), judge: input => { const read = readDstackLog(p, parseJson(input)); return [...replay(p, read, 'sha384')] } },
+  { name: 'eventlog-dstack', slow: true, draw: draw => utf8(draw.oneIn(50) ? jcs(dstack) : changeJson(draw, jcs(dstack))), judge: input => { const read = readDstackLog(p, parseJson(input)); return [...replay(hashIn('sha384'), read, 'sha384')] } },
   { name: 'uefi-variable', draw: draw => { const one = variable(GLOBAL_GUID, 'SecureBoot', draw.bytes(4)); return draw.oneIn(20) ? one : changeBytes(draw, one) }, judge: input => readVariable(input) },
 ]

@@ -8,6 +8,7 @@ import { toHex } from '@cloister/core/bytes/hex'
 import { parseJson, parseJsonObject } from '@cloister/core/bytes/json'
 import { readDstackLog } from '@cloister/core/evidence/eventlog/dstack'
 import { parseEventLog, type EventLog } from '@cloister/core/evidence/eventlog/log'
+import { sha1 } from '@cloister/core/crypto/ocsp'
 import { proveEvents, replay } from '@cloister/core/evidence/eventlog/replay'
 import { attempt, refuse, type Refusal } from '@cloister/core/refusal'
 import { nodePrimitives as p } from '../../cloud/crypto/node.ts'
@@ -50,7 +51,7 @@ function dstackLog(evidence: Uint8Array): EventLog {
 }
 
 function factsOf(log: EventLog) {
-  const pcrs = Object.fromEntries(log.banks.map(bank => [bank, Object.fromEntries([...replay(p, log, bank)].map(([index, value]) => [index, toHex(value)]))]))
+  const pcrs = Object.fromEntries(log.banks.map(bank => [bank, Object.fromEntries([...replay(data => (bank === 'sha1' ? sha1(data) : p.hash(bank, data)), log, bank)].map(([index, value]) => [index, toHex(value)]))]))
   return { format: log.format, events: log.events.length, used_bytes: log.usedBytes, pcrs }
 }
 
@@ -69,7 +70,7 @@ function tdBody(quote: Uint8Array): TdBody {
 function againstQuote(one: Case, log: EventLog, { rtmrs, reportData }: TdBody, before: string[]): Judgement {
   const values = new Map(rtmrs.map((value, n) => [n + 1, value]))
   const proven = attempt(() => proveEvents(p, log, { kind: 'rtmr', bank: 'sha384', values }))
-  const replayed = replay(p, log, 'sha384')
+  const replayed = replay(data => p.hash('sha384', data), log, 'sha384')
   const match = Object.fromEntries(rtmrs.map((value, n) => [n, equal(value, replayed.get(n + 1) ?? new Uint8Array(48))]))
   const fields = { report_data: toHex(reportData), rtmr3_events: log.events.filter(event => event.index === 4).map(event => [event.name ?? '', toHex(event.data).slice(0, SHOWN_DIGITS)]) }
   const differs = [...before, ...differences(one.expect['rtmr_match'] ?? {}, match, 'rtmr_match'), ...differences(one.expect['fields'] ?? {}, fields, 'fields')]

@@ -7,6 +7,7 @@ import { utf8 } from '../../bytes/text.ts'
 import { portable as p } from '../../crypto/portable.ts'
 import { attempt, type RefusalCode } from '../../refusal.ts'
 import { readDstackLog } from './dstack.ts'
+import { hashIn } from './log.fixture.ts'
 import { proveEvents, replay } from './replay.ts'
 
 const RUNTIME = 0x08000001
@@ -26,8 +27,8 @@ test('runtime events are proven with name and payload, in the full and in the li
     const log = readDstackLog(p, [boot(), runtime('app-id', 'a', change), runtime('ready', '', change)])
     const zero: Uint8Array = new Uint8Array(48)
     const fold = (...digests: string[]) => digests.reduce((value, one) => p.hash('sha384', concat(value, fromHex(one))), zero)
-    assert.deepEqual(replay(p, log, 'sha384').get(4), fold(digest('app-id', 'a'), digest('ready', '')))
-    const { events, uncovered } = proveEvents(p, log, { kind: 'rtmr', bank: 'sha384', values: new Map([[1, replay(p, log, 'sha384').get(1) ?? zero], [2, zero], [3, zero], [4, fold(digest('app-id', 'a'), digest('ready', ''))]]) })
+    assert.deepEqual(replay(hashIn('sha384'), log, 'sha384').get(4), fold(digest('app-id', 'a'), digest('ready', '')))
+    const { events, uncovered } = proveEvents(p, log, { kind: 'rtmr', bank: 'sha384', values: new Map([[1, replay(hashIn('sha384'), log, 'sha384').get(1) ?? zero], [2, zero], [3, zero], [4, fold(digest('app-id', 'a'), digest('ready', ''))]]) })
     assert.deepEqual(events.map(one => [one.register, one.type, one.detail]), [['RTMR0', 'EV_SEPARATOR', '00000000'], ['RTMR3', 'dstack-runtime', `app-id=${toHex(utf8('a'))}`], ['RTMR3', 'dstack-runtime', 'ready=']])
     assert.deepEqual(uncovered, [])
   }

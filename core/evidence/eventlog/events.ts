@@ -4,14 +4,13 @@
  * Client Platform Firmware Profile section 10.4.1; GRUB, shim, systemd and the Linux EFI stub have customs of their own.
  * Trusts the port for hashing.
  */
-import { sha1 } from '@noble/hashes/legacy.js'
 import { concat, equal } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
 import { Reader } from '../../bytes/reader.ts'
 import { fromUtf8, utf8 } from '../../bytes/text.ts'
-import type { Primitives } from '../../crypto/primitives.ts'
+import type { HashName, Primitives } from '../../crypto/primitives.ts'
 import { attempt, refuse } from '../../refusal.ts'
-import type { Bank, LogEvent } from './log.ts'
+import type { LogEvent } from './log.ts'
 
 export const EV = {
   postCode: 0x1, noAction: 0x3, separator: 0x4, action: 0x5, eventTag: 0x6, crtmContents: 0x7, crtmVersion: 0x8, ipl: 0xd,
@@ -31,9 +30,6 @@ const NAMES: Readonly<Record<number, string>> = {
 /** The TCG name of an event type, or its number. */
 export const typeName = (type: number): string => NAMES[type] ?? `0x${type.toString(16).padStart(8, '0')}`
 
-/** SHA-1 only lets an old log be read; nothing is proven by it, so it is not in the port. */
-export const hashIn = (p: Primitives, bank: Bank, data: Uint8Array): Uint8Array => (bank === 'sha1' ? sha1(data) : p.hash(bank, data))
-
 /** Types whose digest is the hash of their data and nothing else: a difference means that the log was altered. */
 const WHOLE = new Set<number>([EV.separator, EV.action, EV.variableDriverConfig, EV.efiAction, EV.variableBoot2])
 
@@ -42,10 +38,10 @@ const WHOLE = new Set<number>([EV.separator, EV.action, EV.variableDriverConfig,
  * undefined where the digest is of something else (an image, a table). Leaves with `evidence.event-log` when the type
  * allows no other meaning than the whole data.
  */
-export function boundData(p: Primitives, bank: Bank, event: LogEvent, at: string): Uint8Array | undefined {
+export function boundData(p: Primitives, bank: HashName, event: LogEvent, at: string): Uint8Array | undefined {
   const digest = event.digests.get(bank)
   if (digest === undefined) return undefined
-  const bound = candidates(event).find(part => equal(hashIn(p, bank, part), digest))
+  const bound = candidates(event).find(part => equal(p.hash(bank, part), digest))
   if (bound === undefined && WHOLE.has(event.type)) refuse('evidence.event-log', at, `${typeName(event.type)} with the hash of its data`, toHex(digest), 'the log was altered: take it again from the machine')
   return bound
 }

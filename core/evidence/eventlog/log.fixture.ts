@@ -1,9 +1,11 @@
 /** Event logs for tests: written from a list of events, with digests of the data unless another is given. */
 import { concat } from '../../bytes/bytes.ts'
 import { utf8 } from '../../bytes/text.ts'
+import { sha1 } from '../../crypto/ocsp.ts'
 import { portable as p } from '../../crypto/portable.ts'
-import { hashIn } from './events.ts'
 import { DIGEST_BYTES, type Bank } from './log.ts'
+
+export const hashIn = (bank: Bank) => (data: Uint8Array): Uint8Array => (bank === 'sha1' ? sha1(data) : p.hash(bank, data))
 
 export interface Planned {
   readonly index: number
@@ -29,11 +31,11 @@ export const standardSpec = (banks: readonly Bank[]): Uint8Array => specId(banks
 
 /** TCG_PCR_EVENT2. */
 export function agile(event: Planned, banks: readonly Bank[]): Uint8Array {
-  const digests = banks.map(bank => concat(le(IDS[bank], 2), event.digest ?? hashIn(p, bank, event.measured ?? event.data)))
+  const digests = banks.map(bank => concat(le(IDS[bank], 2), event.digest ?? hashIn(bank)(event.measured ?? event.data)))
   return concat(le(event.index, 4), le(event.type, 4), le(banks.length, 4), ...digests, sized(event.data))
 }
 
-export const legacy = (event: Planned): Uint8Array => concat(le(event.index, 4), le(event.type, 4), event.digest ?? hashIn(p, 'sha1', event.measured ?? event.data), sized(event.data))
+export const legacy = (event: Planned): Uint8Array => concat(le(event.index, 4), le(event.type, 4), event.digest ?? hashIn('sha1')(event.measured ?? event.data), sized(event.data))
 
 export const logOf = (events: readonly Planned[], banks: readonly Bank[] = ['sha256']): Uint8Array => concat(standardSpec(banks), ...events.map(event => agile(event, banks)))
 

@@ -6,14 +6,14 @@ import { utf8 } from '../../bytes/text.ts'
 import { portable as p } from '../../crypto/portable.ts'
 import { attempt, type RefusalCode } from '../../refusal.ts'
 import { readVariable } from './events.ts'
-import { bootOf, DATABASE_GUID, GLOBAL_GUID, le, legacy, logOf, SEPARATOR, utf16, variable, type Planned } from './log.fixture.ts'
+import { bootOf, DATABASE_GUID, GLOBAL_GUID, hashIn, le, legacy, logOf, SEPARATOR, utf16, variable, type Planned } from './log.fixture.ts'
 import { parseEventLog, type Bank } from './log.ts'
 import { proveEvents, registerName, replay, type SignedRegisters } from './replay.ts'
 
 const hash = (data: Uint8Array) => p.hash('sha256', data)
 /** The registers that a log leaves, as a signature would cover them. */
 function signedBy(bytes: Uint8Array, bank: Bank = 'sha256', only?: readonly number[]): SignedRegisters {
-  const values = [...replay(p, parseEventLog(bytes), bank)].filter(([index]) => only?.includes(index) ?? true)
+  const values = [...replay(hashIn(bank), parseEventLog(bytes), bank)].filter(([index]) => only?.includes(index) ?? true)
   return { kind: 'pcr', bank, values: new Map(values) }
 }
 const prove = (bytes: Uint8Array, signed: SignedRegisters = signedBy(bytes)) => proveEvents(p, parseEventLog(bytes), signed)
@@ -28,12 +28,12 @@ const secureBoot = (value: number, type = 0x80000001): Planned => ({ index: 7, t
 
 test('registers are hashes of what was before and the digest; PCR 0 begins with the locality, entries without action extend nothing', () => {
   const events = bootOf()
-  const registers = replay(p, parseEventLog(logOf(events)), 'sha256')
+  const registers = replay(hashIn('sha256'), parseEventLog(logOf(events)), 'sha256')
   const fold = (index: number, first: Uint8Array) => events.filter(one => one.index === index && one.type !== 3).reduce((value, one) => hash(concat(value, hash(one.measured ?? one.data))), first)
   const start = new Uint8Array(32)
   start[31] = 3
   assert.deepEqual(registers.get(0), fold(0, start))
-  assert.deepEqual([...replay(p, parseEventLog(logOf(events.slice(0, 1))), 'sha256')], [[0, start]])
+  assert.deepEqual([...replay(hashIn('sha256'), parseEventLog(logOf(events.slice(0, 1))), 'sha256')], [[0, start]])
   for (const index of [1, 4, 7, 9, 11, 12]) assert.deepEqual(registers.get(index), fold(index, new Uint8Array(32)), `register ${index}`)
   assert.deepEqual([...registers.keys()].toSorted((a, b) => a - b), [0, 1, 4, 7, 8, 9, 11, 12])
 })
@@ -96,8 +96,8 @@ test('SHA-1 and a bank that the log does not have prove nothing', () => {
   refused(() => prove(both, signedBy(both, 'sha1')), 'evidence.event-log', 'eventLog')
   refused(() => prove(both, { ...signedBy(both), bank: 'sha384' }), 'evidence.event-log', 'eventLog')
   const old = legacy({ index: 4, type: 5, data: utf8('x') })
-  refused(() => prove(old, { kind: 'pcr', bank: 'sha1', values: replay(p, parseEventLog(old), 'sha1') }), 'evidence.event-log')
-  refused(() => replay(p, parseEventLog(both), 'sha512'), 'evidence.event-log')
+  refused(() => prove(old, { kind: 'pcr', bank: 'sha1', values: replay(hashIn('sha1'), parseEventLog(old), 'sha1') }), 'evidence.event-log')
+  refused(() => replay(hashIn('sha512'), parseEventLog(both), 'sha512'), 'evidence.event-log')
   assert.ok(attempt(() => prove(both)).ok)
 })
 

@@ -10,10 +10,10 @@
  */
 import { concat, equal } from '../../bytes/bytes.ts'
 import { toHex } from '../../bytes/hex.ts'
-import type { Primitives } from '../../crypto/primitives.ts'
+import type { HashName, Primitives } from '../../crypto/primitives.ts'
 import { attempt, refuse } from '../../refusal.ts'
 import type { ReplayedEvent } from '../claims.ts'
-import { boundData, detailOf, EV, hashIn, readVariable, textOf, typeName } from './events.ts'
+import { boundData, detailOf, EV, readVariable, textOf, typeName } from './events.ts'
 import { DIGEST_BYTES, EV_NO_ACTION, type Bank, type EventLog, type LogEvent } from './log.ts'
 
 /** How registers are called: those of a TPM, or those of a CC event log (index n + 1 is RTMR n). */
@@ -21,14 +21,14 @@ export type RegisterKind = 'pcr' | 'rtmr'
 
 export const registerName = (kind: RegisterKind, index: number): string => (kind === 'pcr' ? `PCR${index}` : index === 0 ? 'MRTD' : `RTMR${index - 1}`)
 
-/** The registers that the events of a log leave behind, by the log's own index; only those that it touches. */
-export function replay(p: Primitives, log: EventLog, bank: Bank): ReadonlyMap<number, Uint8Array> {
+/** The registers that the events of a log leave behind in the bank of this hash, by the log's own index; only those that it touches. */
+export function replay(hash: (data: Uint8Array) => Uint8Array, log: EventLog, bank: Bank): ReadonlyMap<number, Uint8Array> {
   const registers = new Map<number, Uint8Array>()
   if (log.startupLocality > 0) registers.set(0, initial(log, bank, 0))
   for (const event of log.events) {
     if (event.type === EV_NO_ACTION) continue
     const digest = event.digests.get(bank) ?? refuse('evidence.event-log', 'eventLog', `digests in the ${bank} bank`, log.banks.join(', '))
-    registers.set(event.index, hashIn(p, bank, concat(registers.get(event.index) ?? initial(log, bank, event.index), digest)))
+    registers.set(event.index, hash(concat(registers.get(event.index) ?? initial(log, bank, event.index), digest)))
   }
   return registers
 }
@@ -76,19 +76,19 @@ export interface ProvenLog {
 /** The events that signed registers prove. Leaves with `evidence.event-log`. */
 export function proveEvents(p: Primitives, log: EventLog, signed: SignedRegisters, at = 'eventLog'): ProvenLog {
   const { kind, bank } = signed
-  if (bank === 'sha1' || !log.banks.includes(bank)) refuse('evidence.event-log', at, bank === 'sha1' ? 'a bank of SHA-256 or better' : `a log with ${bank} digests`, log.banks.join(', '), 'quote the SHA-256 bank and send the crypto-agile log')
-  const replayed = replay(p, log, bank)
+  if (bank === 'sha1' || !log.banks.includes(bank)) return refuse('evidence.event-log', at, bank === 'sha1' ? 'a bank of SHA-256 or better' : `a log with ${bank} digests`, log.banks.join(', '), 'quote the SHA-256 bank and send the crypto-agile log')
+  const replayed = replay(data => p.hash(bank, data), log, bank)
   for (const [index, value] of replayed) {
     const known = signed.values.get(index)
     if (known !== undefined && !equal(known, value)) refuse('evidence.event-log', `${at}.${registerName(kind, index)}`, toHex(known), toHex(value), 'send the log of this boot, whole and unaltered')
   }
-  const proven = log.events.flatMap((event, i) => (event.type !== EV_NO_ACTION && signed.values.has(event.index) ? [provenEvent(p, signed, event, `${at}.events[${i}]`)] : []))
+  const proven = log.events.flatMap((event, i) => (event.type !== EV_NO_ACTION && signed.values.has(event.index) ? [provenEvent(p, kind, bank, event, `${at}.events[${i}]`)] : []))
   if (proven.length === 0) refuse('evidence.event-log', at, 'events of the signed registers', 'none')
   const uncovered = [...signed.values.keys()].filter(index => !replayed.has(index) && !untouched(signed.values.get(index) ?? new Uint8Array()))
   const firmware = uncovered.find(index => index <= FIRMWARE_LAST[kind])
   if (firmware !== undefined) refuse('evidence.event-log', `${at}.${registerName(kind, firmware)}`, 'the events of a register that firmware writes', 'none', 'send the log of this boot, whole and unaltered')
   const measured = log.events.filter(event => event.type !== EV_NO_ACTION).length
-  return { events: proven.map(one => one.said), unproven: measured - proven.length, uncovered: uncovered.map(index => registerName(kind, index)), boot: bootFacts(p, signed, proven) }
+  return { events: proven.map(one => one.said), unproven: measured - proven.length, uncovered: uncovered.map(index => registerName(kind, index)), boot: bootFacts(p, kind, bank, proven) }
 }
 
 /** Firmware tells everything that it measures into PCR 0 to 7, or RTMR 0 and 1; later ones may have logs of their own (IMA, a runtime). */
@@ -99,11 +99,11 @@ const untouched = (value: Uint8Array) => value.every(byte => byte === 0) || valu
 
 interface Proven { readonly event: LogEvent; readonly said: ReplayedEvent; readonly bound?: Uint8Array }
 
-function provenEvent(p: Primitives, signed: SignedRegisters, event: LogEvent, at: string): Proven {
-  const bound = boundData(p, signed.bank, event, at)
+function provenEvent(p: Primitives, kind: RegisterKind, bank: HashName, event: LogEvent, at: string): Proven {
+  const bound = boundData(p, bank, event, at)
   const detail = bound === undefined ? undefined : detailOf(event, bound)
-  const digest = toHex(event.digests.get(signed.bank) ?? new Uint8Array())
-  const said = { register: registerName(signed.kind, event.index), type: typeName(event.type), digest, ...(detail === undefined ? {} : { detail }) }
+  const digest = toHex(event.digests.get(bank) ?? new Uint8Array())
+  const said = { register: registerName(kind, event.index), type: typeName(event.type), digest, ...(detail === undefined ? {} : { detail }) }
   return { event, said, ...(bound === undefined ? {} : { bound }) }
 }
 
@@ -111,10 +111,10 @@ const GLOBAL = '61dfe48bca93d211aa0d00e098032b8c' // EFI_GLOBAL_VARIABLE, as its
 const IMAGE_SECURITY = 'cbb219d73a3d9645a3bcdad00e67656f' // EFI_IMAGE_SECURITY_DATABASE_GUID
 const KEYS: Readonly<Record<string, string>> = { PK: GLOBAL, KEK: GLOBAL, db: IMAGE_SECURITY, dbx: IMAGE_SECURITY }
 
-function bootFacts(p: Primitives, signed: SignedRegisters, proven: readonly Proven[]): BootFacts {
-  const digestsOf = (words: readonly number[]) => words.map(word => toHex(hashIn(p, signed.bank, new Uint8Array(4).fill(word, 0, word === 1 ? 1 : 4))))
+function bootFacts(p: Primitives, kind: RegisterKind, bank: HashName, proven: readonly Proven[]): BootFacts {
+  const digestsOf = (words: readonly number[]) => words.map(word => toHex(p.hash(bank, new Uint8Array(4).fill(word, 0, word === 1 ? 1 : 4))))
   const [ends, failed] = [digestsOf([0, 0xff, 1]), digestsOf([1])]
-  const policy = proven.filter(one => one.said.register === (signed.kind === 'pcr' ? 'PCR7' : 'RTMR0'))
+  const policy = proven.filter(one => one.said.register === (kind === 'pcr' ? 'PCR7' : 'RTMR0'))
   const end = policy.findIndex(one => ends.includes(one.said.digest))
   const variables = policy.slice(0, Math.max(0, end)).flatMap(provenVariable)
   const secure = variables.filter(one => one.name === 'SecureBoot' && one.guid === GLOBAL).map(one => one.value.length === 1 && one.value[0] === 1)
@@ -123,7 +123,7 @@ function bootFacts(p: Primitives, signed: SignedRegisters, proven: readonly Prov
     ...(secure.length === 0 ? {} : { secureBoot: secure.every(Boolean) }),
     secureBootKeys: Object.fromEntries(variables.filter(one => Object.hasOwn(KEYS, one.name) && KEYS[one.name] === one.guid).map(one => [one.name, toHex(p.hash('sha256', one.value))])),
     authorities: digests(EV.variableAuthority), images: digests(EV.bootServicesApplication),
-    commandLines: proven.flatMap(one => commandLine(signed.kind, one)), ukiSections: ukiSections(signed.kind, proven),
+    commandLines: proven.flatMap(one => commandLine(kind, one)), ukiSections: ukiSections(kind, proven),
     errors: proven.filter(one => failed.includes(one.said.digest)).map(one => one.said.register),
   }
 }

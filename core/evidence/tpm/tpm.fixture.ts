@@ -5,7 +5,7 @@ import { fromHex, toHex } from '../../bytes/hex.ts'
 import { utf8 } from '../../bytes/text.ts'
 import { portable as p } from '../../crypto/portable.ts'
 import type { HashName, PublicKey } from '../../crypto/primitives.ts'
-import { bootOf, logOf } from '../eventlog/log.fixture.ts'
+import { bootOf, hashIn, logOf } from '../eventlog/log.fixture.ts'
 import { parseEventLog, type Bank } from '../eventlog/log.ts'
 import { replay } from '../eventlog/replay.ts'
 import { readPublicArea } from './structures.ts'
@@ -111,6 +111,6 @@ export const nameOf = (area: Uint8Array): string => readPublicArea(p, area).name
 export interface Machine { readonly log: Uint8Array; readonly bank: Bank; readonly pcrs: Readonly<Record<string, Readonly<Record<string, string>>>>; readonly selections: readonly Uint8Array[]; readonly concatenated: Uint8Array }
 
 export function machineOf(log: Uint8Array = logOf(bootOf(), ['sha1', 'sha256', 'sha384']), bank: Bank = 'sha256'): Machine {
-  const values = [...replay(p, parseEventLog(log), bank)].toSorted(([a], [b]) => a - b)
+  const values = [...replay(hashIn(bank), parseEventLog(log), bank)].toSorted(([a], [b]) => a - b)
   return { log, bank, pcrs: { [bank]: Object.fromEntries(values.map(([index, value]) => [index, toHex(value)])) }, selections: [selection(BANK_ID[bank], values.map(([index]) => index))], concatenated: concat(...values.map(([, value]) => value)) }
 }
