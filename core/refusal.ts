@@ -36,6 +36,8 @@ export const REFUSAL_CODES = [
   'receipt.parse', 'receipt.type', 'receipt.signature', 'receipt.key', 'receipt.evidence', 'receipt.charter', 'receipt.subject',
   // seal
   'age.header', 'age.recipient', 'age.mac', 'age.payload', 'seal.sender', 'seal.open', 'seal.binding',
+  // shares: k of n
+  'share.threshold', 'share.form', 'share.index', 'share.false', 'share.too-few',
   // broker, store, provider, guest
   'broker.nonce', 'broker.replay', 'broker.request', 'asset.unknown', 'asset.key-missing', 'asset.digest', 'store.full', 'store.corrupt', 'store.locked',
   'guest.failed', 'guest.protocol', 'guest.timeout', 'provider.host',
