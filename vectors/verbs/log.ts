@@ -4,6 +4,7 @@ import { checkpointText, parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { cosignNote, COSIGNATURE, ED25519, formatNote, noteKey, parseNote, signNote } from '@cloister/core/log/note'
 import { parsePolicy, verifyCheckpoint, type LogPolicy } from '@cloister/core/log/policy'
 import { formatProof, parseProof, verifyProof } from '@cloister/core/log/proof'
+import { parseTilePath } from '@cloister/core/log/tiles'
 import { leafHash, nodeHash, verifyConsistency } from '@cloister/core/log/tree'
 import { formatKey } from '@cloister/core/crypto/keys'
 import { hpkeKeyPair } from '@cloister/core/crypto/hpke'
@@ -31,6 +32,7 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
   'log.checkpoint': input => parseCheckpoint(text(input)),
   'log.policy': input => parsePolicy(text(input)),
   'log.proof': input => parseProof(text(input)),
+  'log.tile': input => parseTilePath(text(input)),
   /** { origin?, cosign?, replace? }: the checkpoint of the small log under its policy. */
   'log.head': input => attempt(() => {
     const { origin = 'log.example', cosign = true, replace } = input as { origin?: string; cosign?: boolean; replace?: [string, string] }
