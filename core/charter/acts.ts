@@ -2,13 +2,15 @@
  * Acts: what a party signs (charter.md section 7). A signature covers verb, lineage, digest, epoch and party, so it
  * cannot be replayed in another charter, epoch or verb. Trusts the port's signature verification.
  */
-import { fromBase64, toBase64 } from '../bytes/base64.ts'
+import { toBase64 } from '../bytes/base64.ts'
 import { framed, u64be } from '../bytes/bytes.ts'
-import { isObject, shown, type Json } from '../bytes/json.ts'
+import { isObject, shown, type Json, type JsonObject } from '../bytes/json.ts'
 import { utf8 } from '../bytes/text.ts'
-import { algorithmOf, formatKey, parseKey } from '../crypto/keys.ts'
+import { formatKey } from '../crypto/keys.ts'
 import type { Primitives, Signer } from '../crypto/primitives.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
+import { checkSignature, type Assertion } from './keys.ts'
+import { LIMITS } from './limits.ts'
 import { own } from './parse.ts'
 import type { Review } from './review.ts'
 import type { Charter, Hash, Name } from './types.ts'
@@ -25,10 +27,15 @@ export interface ActBody {
   /** What the verb is about beyond the charter: the asset for put and rotate (with a digest of its details). */
   readonly subject?: string
 }
-export interface Act extends ActBody { readonly key: string; readonly signature: string } // base64
+export interface Act extends ActBody {
+  readonly key: string
+  readonly signature: string // base64
+  /** Beside the signature of a passkey or FIDO2 key: the assertion it covers. */
+  readonly webauthn?: Assertion
+}
 
 const VERBS: readonly Verb[] = ['propose', 'approve', 'veto', 'enact', 'revoke', 'put', 'rotate']
-const FIELDS = ['verb', 'lineage', 'digest', 'prev', 'epoch', 'party', 'subject', 'key', 'signature']
+const FIELDS = ['verb', 'lineage', 'digest', 'prev', 'epoch', 'party', 'subject', 'key', 'signature', 'webauthn']
 
 /** The bytes that are signed. */
 export function actBytes(act: ActBody): Uint8Array {
@@ -39,24 +46,43 @@ export function signAct(signer: Signer, body: ActBody): Act {
   return { ...body, key: formatKey(signer.publicKey), signature: toBase64(signer.sign(actBytes(body))) }
 }
 
+/** An act out of a browser's assertion over `webauthnChallenge(p, actBytes(body))`: the three parts as `navigator.credentials.get` gives them. */
+export function webauthnAct(body: ActBody, key: string, response: { readonly authenticatorData: Uint8Array; readonly clientDataJSON: Uint8Array; readonly signature: Uint8Array }): Act {
+  return { ...body, key, signature: toBase64(response.signature), webauthn: { authenticatorData: toBase64(response.authenticatorData), clientDataJSON: toBase64(response.clientDataJSON) } }
+}
+
 /** An act from outside, checked for shape only. Leaves with `charter.act`. */
 export function parseAct(value: Json | undefined, at = 'act'): Act {
   if (!isObject(value)) return refuse('charter.act', at, 'an object', 'another value')
   for (const key of Object.keys(value)) if (!FIELDS.includes(key)) refuse('charter.act', `${at}.${key.slice(0, 80)}`, FIELDS.join(', '), 'an unknown field')
-  const text = (key: string, form: RegExp): string => {
-    const field = value[key]
-    return typeof field === 'string' && form.test(field) ? field : refuse('charter.act', `${at}.${key}`, String(form), typeof field === 'string' ? field : 'nothing')
-  }
+  const text = (key: string, form: RegExp) => textOf(value, key, form, at)
   const hash = (key: string) => text(key, /^sha256:[0-9a-f]{64}$/) as Hash // the pattern is the type
   const verb = VERBS.find(known => known === value['verb']) ?? refuse('charter.act', `${at}.verb`, VERBS.join(', '), shown(value['verb']))
   const epoch = value['epoch']
   if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch) || epoch < 1) return refuse('charter.act', `${at}.epoch`, 'an epoch', shown(epoch))
   return {
-    verb, epoch, lineage: hash('lineage'), digest: hash('digest'), party: text('party', /^[a-z][a-z0-9-]{0,31}$/), key: text('key', /^[a-z0-9-]{1,16}:[0-9a-f]{1,8000}$/),
-    signature: text('signature', /^[A-Za-z0-9+/=]{1,8000}$/),
-    ...(value['prev'] === undefined ? {} : { prev: hash('prev') }), ...(value['subject'] === undefined ? {} : { subject: text('subject', /^[\u0020-\u007e]{1,1024}$/) }),
+    verb, epoch, lineage: hash('lineage'), digest: hash('digest'), party: text('party', /^[a-z][a-z0-9-]{0,31}$/), key: text('key', /^[a-z0-9-]{1,16}:(?:[a-z0-9.-]{1,253}:)?[0-9a-f]{1,8000}$/),
+    signature: text('signature', BASE64),
+    ...(value['prev'] === undefined ? {} : { prev: hash('prev') }), ...(value['subject'] === undefined ? {} : { subject: text('subject', SUBJECT) }),
+    ...(value['webauthn'] === undefined ? {} : { webauthn: assertion(value['webauthn'], `${at}.webauthn`) }),
   }
 }
+
+function assertion(value: Json, at: string): Assertion {
+  if (!isObject(value)) return refuse('charter.act', at, 'an object', 'another value')
+  for (const key of Object.keys(value)) if (!ASSERTION.includes(key)) refuse('charter.act', `${at}.${key.slice(0, 80)}`, ASSERTION.join(', '), 'an unknown field')
+  return { authenticatorData: textOf(value, 'authenticatorData', BASE64, at), clientDataJSON: textOf(value, 'clientDataJSON', BASE64, at) }
+}
+
+function textOf(value: JsonObject, key: string, form: RegExp, at: string): string {
+  const field = value[key]
+  return typeof field === 'string' && form.test(field) ? field : refuse('charter.act', `${at}.${key}`, String(form), typeof field === 'string' ? field : 'nothing')
+}
+
+const ASSERTION = ['authenticatorData', 'clientDataJSON']
+const BASE64 = /^[A-Za-z0-9+/=]{1,8000}$/
+const SUBJECT = new RegExp(`^[\\u0020-\\u007e]{1,${LIMITS.subject}}$`)
+
 
 /** Does this act's signature hold, by a key that the party has in this charter? Refuses with `charter.act`. */
 export function verifyAct(p: Primitives, charter: Charter, act: Act, at = 'act'): Result<void> {
@@ -64,8 +90,7 @@ export function verifyAct(p: Primitives, charter: Charter, act: Act, at = 'act')
     const party = own(charter.parties, act.party)
     if (party === undefined) return refuse('charter.act', `${at}.party`, Object.keys(charter.parties).join(', '), act.party)
     if (!party.keys.includes(act.key)) refuse('charter.act', `${at}.key`, `a key of ${act.party}`, act.key)
-    const key = parseKey(act.key, `${at}.key`)
-    if (!p.verify(algorithmOf(key), key, actBytes(act), fromBase64(act.signature, `${at}.signature`))) refuse('charter.act', `${at}.signature`, 'a signature over this act', 'one that does not hold')
+    checkSignature(p, act.key, actBytes(act), act, at)
   })
 }
 

@@ -2,4 +2,6 @@
 export const LIMITS = {
   bytes: 256 * 1024, depth: 8, entries: 100_000, string: 1024, keyText: 8192,
   parties: 64, keysOfParty: 16, programs: 64, assets: 1024, grants: 4096, listEntries: 256, epsilonMax: 1000,
+  /** Of an act: what a browser says about an assertion, and what the verb is about. */
+  clientData: 4096, subject: 4096,
 } as const

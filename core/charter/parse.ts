@@ -7,6 +7,7 @@ import { jcs } from '../bytes/jcs.ts'
 import { parseJson, type Json, type JsonObject } from '../bytes/json.ts'
 import { utf8 } from '../bytes/text.ts'
 import { attempt, refuse, type Result } from '../refusal.ts'
+import { keyIdentity } from './keys.ts'
 import { LIMITS } from './limits.ts'
 import type { Asset, Budget, Charter, Grant, Name, Output, Party, Program, Quorum, Run } from './types.ts'
 import { array, compare, CONFIG_KEY, duration, entries, epsilon, fields, hash, hostPort, integer, key, list, name, nameIn, oneOf, optional, pattern, port, type Read, recipient, set, TEES, text, time } from './values.ts'
@@ -35,6 +36,7 @@ export function charterOf(value: Json): Charter {
   if (epoch === 1 && prev.prev !== undefined) refuse('charter.lineage', 'prev', 'none at epoch 1', prev.prev)
   if (epoch > 1 && prev.prev === undefined) refuse('charter.lineage', 'prev', 'the digest of the charter before', 'none')
   const parties = entries(top['parties'], 'parties', LIMITS.parties, party)
+  eachKeyOnce(parties)
   const programs = entries(top['programs'], 'programs', LIMITS.programs, program)
   const assets = entries(top['assets'], 'assets', LIMITS.assets, asset(nameIn(parties)))
   const charter: Charter = {
@@ -59,6 +61,19 @@ function party(value: Json | undefined, at: string): Party {
   if (need > keys.length) refuse('charter.quorum', `${at}.need`, `1 to ${keys.length}`, String(need))
   const seal = from['seal'] === undefined ? [] : set(from['seal'], `${at}.seal`, recipient, LIMITS.keysOfParty)
   return { keys, ...(need === 1 ? {} : { need }), ...(seal.length === 0 ? {} : { seal }) }
+}
+
+/** One key is one voice: not two of a party's quorum under two spellings, and not two parties of a quorum. */
+function eachKeyOnce(parties: Readonly<Record<Name, Party>>): void {
+  const seen = new Map<string, string>()
+  for (const [name, { keys }] of Object.entries(parties)) {
+    for (const one of keys) {
+      const [identity, at] = [keyIdentity(one), `parties.${name}.keys`]
+      const before = seen.get(identity)
+      if (before !== undefined) refuse('charter.duplicate', at, 'each key once, for one party', `one that also stands in ${before}`)
+      seen.set(identity, at)
+    }
+  }
 }
 
 function program(value: Json | undefined, at: string): Program {

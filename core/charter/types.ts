@@ -9,7 +9,7 @@ export type Tee = 'snp' | 'tdx' | 'sgx' | 'nitro' | 'cca' | 'azure-snp' | 'azure
 
 export interface Quorum { of: Name[]; need: number }
 export interface Party {
-  keys: string[] // `ed25519:<hex>`, `p256:<hex>`, `ml-dsa-65:<hex>`: raw public keys
+  keys: string[] // `ed25519:<hex>`, `p256:`, `ml-dsa-44:`, `ml-dsa-65:`, `webauthn-p256:<rp id>:<hex>`, `webauthn-ed25519:<rp id>:<hex>`: raw public keys (keys.ts)
   need?: number
   seal?: string[] // age recipients for outputs sent to this party
 }

@@ -3,8 +3,8 @@
  * value and its path, and leaves with a `charter.*` refusal at that path (charter.md sections 3 and 5). Trusts nothing.
  */
 import { isObject, kindOf, type Json, type JsonObject } from '../bytes/json.ts'
-import { parseKey } from '../crypto/keys.ts'
 import { refuse } from '../refusal.ts'
+import { KEY_FORM, KEY_FORMS, parsePartyKey } from './keys.ts'
 import { LIMITS } from './limits.ts'
 import type { Duration, Hash, Name, Tee } from './types.ts'
 
@@ -101,8 +101,8 @@ export function hash(value: Json | undefined, at: string): Hash {
 }
 
 export function key(value: Json | undefined, at: string): string {
-  const form = pattern(/^(ed25519|p256|ml-dsa-65):[0-9a-f]+$/, 'ed25519:, p256: or ml-dsa-65: and hexadecimal digits', LIMITS.keyText)(value, at)
-  parseKey(form, at)
+  const form = pattern(KEY_FORM, KEY_FORMS, LIMITS.keyText)(value, at)
+  parsePartyKey(form, at)
   return form
 }
 
