@@ -30,9 +30,9 @@ try {
 async function bench() {
   const world = newWorld({ uses: 10_000_000, seed: 'bench' })
   const memory = openSqliteStore({ path: join(folder, 'witness.db'), key: new Uint8Array(32) })
-  const witness = openWitness(p, 'witness.bench', generateSigner('ed25519', world.random(32)), { get: key => memory.get(key), write: body => { memory.write(undefined, tx => body(tx)) } })
+  const witness = openWitness(p, 'witness.bench', generateSigner('ed25519', world.random(32)), memory)
   const store = openSqliteStore({ path: join(folder, 'broker.db'), key: world.storeKey })
-  const broker = await ready(world, world.open({ store, ledger: { origin: 'log.bench', witnesses: [witness], quorum: 1 } }))
+  const broker = await ready(world, await world.open({ store, ledger: { origin: 'log.bench', witnesses: [witness], quorum: 1 } }))
 
   const hello = async (): Promise<{ ms: number; asked: Asked }> => {
     const body = wire({ nonce: toBase64(world.random(32)), charter: world.lineage })
@@ -66,7 +66,7 @@ async function bench() {
   const parts = {
     'verify evidence': time(() => orRefuse(verifyEvidence(p, evidence, { now: world.now }))),
     'seal release (X-Wing, P-256)': time(() => sealRelease(p, signer, guest.seal.publicKey, context, [{ asset: 'a', version: 1, digest: world.lineage, identity: 'x'.repeat(74) }], world.random)),
-    'durable commit (SQLite, FULL)': time(() => store.write(undefined, tx => tx.put('bench/x', world.random(500)))),
+    'durable commit (SQLite, FULL)': await timeAsync(() => store.write({ put: [{ key: 'bench/x', value: world.random(500) }] })),
   }
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
   const alone = sum(hellos) + sum(releases)
@@ -82,6 +82,12 @@ async function bench() {
 function time(body: () => unknown): number {
   const start = performance.now()
   for (let i = 0; i < 50; i++) body()
+  return (performance.now() - start) / 50
+}
+
+async function timeAsync(body: () => Promise<unknown>): Promise<number> {
+  const start = performance.now()
+  for (let i = 0; i < 50; i++) await body()
   return (performance.now() - start) / 50
 }
 

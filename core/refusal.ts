@@ -100,6 +100,15 @@ export function attempt<T>(read: () => T): Result<T> {
   }
 }
 
+/** The same of a reader that waits for something. */
+export async function attemptAsync<T>(read: () => Promise<T>): Promise<Result<T>> {
+  try {
+    return { ok: true, value: await read() }
+  } catch (error) {
+    return attempt(() => { throw error })
+  }
+}
+
 /** The value of a result, or leave the current `attempt` with its refusal. */
 export function orRefuse<T>(result: Result<T>): T {
   if (result.ok) return result.value

@@ -11,16 +11,17 @@ import { verifyProof } from '@cloister/core/log/proof'
 import { parseReceipt, verifyReceiptSignature, type Receipt } from '@cloister/core/receipt/receipt'
 import { orRefuse } from '@cloister/core/refusal'
 import { nodePrimitives as p } from '../cloud/crypto/node.ts'
+import { entriesOf } from '../cloud/broker/world.fixture.ts'
 import type { Sim } from './world.ts'
 
-export function checkInvariants(sim: Sim): void {
-  const { text, receipts } = logOf(sim)
+export async function checkInvariants(sim: Sim): Promise<void> {
+  const { text, receipts } = await logOf(sim)
   nothingLost(sim, text)
   receiptBeforeKey(sim, text)
   underTheNewestCharter(sim, receipts)
   withinBudgets(sim, receipts)
   oncePerChallenge(sim)
-  oneHistory(sim)
+  await oneHistory(sim)
   narrowingHolds(sim)
   widenedTogether(receipts)
 }
@@ -37,7 +38,7 @@ function receiptBeforeKey(sim: Sim, text: readonly string[]): void {
   const last = sim.seen.released.at(-1)
   if (last === undefined) return
   assert.ok(text.includes(last.receipt))
-  orRefuse(verifyProof(p, utf8(last.receipt), last.proof, broker.journal.ledger.policy))
+  orRefuse(verifyProof(p, utf8(last.receipt), last.proof, broker.ledger.policy))
   const receipt = orRefuse(parseReceipt(last.receipt))
   orRefuse(verifyReceiptSignature(p, receipt, broker.key))
 }
@@ -64,8 +65,8 @@ function oncePerChallenge(sim: Sim): void {
 }
 
 /** No two roots for one size, in anything that was ever shown. */
-function oneHistory(sim: Sim): void {
-  const shown = sim.world.store().get('log/shown')
+async function oneHistory(sim: Sim): Promise<void> {
+  const shown = (await sim.world.store().list({ prefix: 'log/' })).find(entry => entry.key.endsWith('/shown'))?.value
   const proofs = sim.seen.released.slice(-1).map(one => one.proof.slice(one.proof.indexOf('\n\n') + 2))
   for (const head of [...(shown === undefined ? [] : [fromUtf8(shown)]), ...proofs]) {
     const { size, root } = orRefuse(parseCheckpoint(head))
@@ -93,9 +94,7 @@ function widenedTogether(receipts: readonly Receipt[]): void {
   }
 }
 
-function logOf(sim: Sim): { text: string[]; receipts: Receipt[] } {
-  const store = sim.world.store()
-  const size = Number(fromUtf8(store.get('log/size') ?? utf8('0')))
-  const text = Array.from({ length: size }, (_, i) => fromUtf8(store.get(`log/entry/${i}`) ?? new Uint8Array(0)))
+async function logOf(sim: Sim): Promise<{ text: string[]; receipts: Receipt[] }> {
+  const text = await entriesOf(sim.world)
   return { text, receipts: text.map(entry => orRefuse(parseReceipt(entry))) }
 }

@@ -15,7 +15,7 @@ const failed: number[] = []
 for (let seed = first; seed < first + count; seed++) {
   let last: Sim | undefined
   try {
-    const sim = await live(seed, now => { last = now; checkInvariants(now) })
+    const sim = await live(seed, now => { last = now; return checkInvariants(now) })
     for (const line of sim.trace) outcomes.set(line.split(':')[0] ?? '', (outcomes.get(line.split(':')[0] ?? '') ?? 0) + 1)
     if (values.seed !== undefined) console.log(sim.trace.join('\n'))
     outcomes.set('keys that left', (outcomes.get('keys that left') ?? 0) + sim.seen.released.length)

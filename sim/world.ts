@@ -38,18 +38,18 @@ const STEPS = 16
 const NOTICE: Duration = '1h'
 
 /** Live one life. `check` runs after every step and throws when something is wrong. */
-export async function live(seed: number, check: (sim: Sim) => void): Promise<Sim> {
+export async function live(seed: number, check: (sim: Sim) => Promise<void>): Promise<Sim> {
   const draw = seeded(`sim ${seed}`)
   const chance = (n: number) => (draw(4).reduce((value, byte) => value * 256 + byte, 0)) % n
   const uses = 1 + chance(4)
   const world = newWorld({ seed: `sim world ${seed}`, uses, notice: NOTICE, head: '10m' })
   const sim: Sim = { world, uses, charter: world.charter, brokers: [], trace: [], chance, seen: { released: [], revoked: new Map(), acknowledged: [], roots: new Map() } }
-  sim.brokers = [await ready(world), world.open()]
+  sim.brokers = [await ready(world), await world.open()]
   for (let i = 0; i < STEPS; i++) {
     const [name, action] = ACTIONS[chance(ACTIONS.length)] ?? ACTIONS[0]
     const outcome = await action(sim)
     sim.trace.push(`${name}: ${outcome}`)
-    check(sim)
+    await check(sim)
   }
   return sim
 }
@@ -62,7 +62,8 @@ const ACTIONS: readonly [readonly [string, Action], ...(readonly [string, Action
   ['clock', moveClock], ['restart', restart], ['failing write', failingWrite], ['disk set back', setBack],
 ]
 
-const broker = (sim: Sim): Broker => sim.brokers[sim.chance(sim.brokers.length)] ?? sim.world.open()
+const broker = (sim: Sim): Broker => sim.brokers[sim.chance(sim.brokers.length)] ?? lost()
+const lost = (): never => { throw new Error('a world without brokers') }
 
 async function release(sim: Sim): Promise<string> {
   const gate = broker(sim)
@@ -123,7 +124,7 @@ function told(sim: Sim, gate: Broker, asked: Asked, answer: Result<{ readonly [k
   const keys = openKeys(gate, asked, answer.value)
   if (!keys.ok) return keys.refusal.code
   const receipt = String(answer.value['receipt'])
-  sim.seen.released.push({ receipt, proof: String(answer.value['proof']), nonce: String(asked.body['nonce']), charter: asked.context.charter, at: gate.journal.size(), assets: asked.context.assets })
+  sim.seen.released.push({ receipt, proof: String(answer.value['proof']), nonce: String(asked.body['nonce']), charter: asked.context.charter, at: gate.ledger.size(), assets: asked.context.assets })
   sim.seen.acknowledged.push(receipt)
   return 'released'
 }
@@ -164,7 +165,7 @@ async function revoke(sim: Sim): Promise<string> {
   const gate = broker(sim)
   const said = await gate.act(wire({ act: actOf(sim.world, party, 'revoke', sim.charter, `${asset}@${await versionOf(sim, gate, asset)}`) }))
   if (!said.ok) return said.refusal.code
-  sim.seen.revoked.set(asset, gate.journal.size())
+  sim.seen.revoked.set(asset, gate.ledger.size())
   sim.seen.acknowledged.push(String(said.value['receipt']))
   return `revoked ${asset}`
 }
@@ -190,16 +191,16 @@ function moveClock(sim: Sim): Promise<string> {
   return Promise.resolve(`${by} s`)
 }
 
-function restart(sim: Sim): Promise<string> {
-  sim.brokers = sim.brokers.map(() => sim.world.open())
-  return Promise.resolve('restarted')
+async function restart(sim: Sim): Promise<string> {
+  sim.brokers = await Promise.all(sim.brokers.map(() => sim.world.open()))
+  return 'restarted'
 }
 
 /** A broker whose N-th write fails in one of the two ways; then it is restarted. */
 async function failingWrite(sim: Sim): Promise<string> {
   const fault: Fault = { mode: sim.chance(2) === 0 ? 'persisted' : 'not-persisted', nth: 1 + sim.chance(4), touched: false }
   const whole = sim.brokers
-  sim.brokers = [sim.world.open({ store: withFault(sim.world.store(), fault) })]
+  sim.brokers = [await sim.world.open({ store: withFault(sim.world.store(), fault) })]
   const outcome = await ([release, narrow, revoke, deposit] as const)[sim.chance(4)]?.(sim)
   sim.brokers = whole
   await learnHead(sim)
@@ -208,9 +209,9 @@ async function failingWrite(sim: Sim): Promise<string> {
 
 /** After a lost answer the parties look: which charter is the newest? */
 async function learnHead(sim: Sim): Promise<void> {
-  const record = sim.world.store().get(`broker/lineage/${sim.world.lineage}`)
+  const record = await sim.world.store().get(`broker/lineage/${sim.world.lineage}`)
   const { digest } = JSON.parse(fromUtf8(record ?? new Uint8Array(0))) as { digest: string } // as life.ts writes it
-  const kept = sim.world.store().get(`broker/charter/${digest}`)
+  const kept = await sim.world.store().get(`broker/charter/${digest}`)
   if (digest !== charterDigest(p, sim.charter) && kept !== undefined) sim.charter = (JSON.parse(fromUtf8(kept)) as { charter: Charter }).charter // as life.ts writes it
 }
 
@@ -222,10 +223,10 @@ async function setBack(sim: Sim): Promise<string> {
   const newest: Disk = { head: disk.head, entries: disk.entries }
   if (newest.head.version === before.head.version) return `${first}; nothing to set back`
   Object.assign(disk, before)
-  sim.brokers = sim.brokers.map(() => sim.world.open())
+  sim.brokers = await Promise.all(sim.brokers.map(() => sim.world.open()))
   const second = await release(sim)
   Object.assign(disk, newest)
-  sim.brokers = sim.brokers.map(() => sim.world.open())
+  sim.brokers = await Promise.all(sim.brokers.map(() => sim.world.open()))
   if (second === 'released') throw new Error('a broker whose disk was set back released a key')
   return `${first}; set back: ${second}`
 }

@@ -16,21 +16,20 @@ import type { Primitives, Random } from '@cloister/core/crypto/primitives'
 import type { Evidence } from '@cloister/core/evidence/claims'
 import type { JsonObject } from '@cloister/core/bytes/json'
 import { encodeReceipt, parseReceipt, verifyReceiptSignature } from '@cloister/core/receipt/receipt'
-import { attempt, orRefuse, refusalOf, Refused, refuse, type Result } from '@cloister/core/refusal'
+import { attempt, attemptAsync, orRefuse, refusalOf, Refused, refuse, type Result } from '@cloister/core/refusal'
 import { helloData } from '@cloister/core/seal/binding'
 import { sealRelease } from '@cloister/core/seal/release'
-import { openLedger } from '../ledger/ledger.ts'
+import { openLedger, type Head, type Ledger } from '../ledger/ledger.ts'
 import type { Witness } from '../ledger/witness.ts'
 import type { Store } from '../store/store.ts'
 import { openDeposit, sealedDigest } from './deposit.ts'
 import { openBytes, openIdentity, sealBytes, type Identity } from './identity.ts'
-import { Journal, type ShownHead } from './journal.ts'
 import { newest } from './lineage.ts'
 import { step } from './machine.ts'
 import type { Challenge, DepositRequest, Effect, Event, Reply, Rules } from './events.ts'
 import { makeNonce, readNonce } from './nonce.ts'
 import { actRequest, foundRequest, helloRequest, proposalRequest, putRequest, receiptRequest, releaseRequest, type PutRequest } from './requests.ts'
-import { read, stateOf, type Change } from './state.ts'
+import { read, stateOf, type Change, type State } from './state.ts'
 
 /** The machine that the broker runs in. */
 export interface BrokerMachine {
@@ -63,7 +62,7 @@ export interface Broker {
   /** Formatted signing key and X-Wing public key, as `hello` gives them. */
   readonly key: string
   readonly seal: Uint8Array
-  readonly journal: Journal
+  readonly ledger: Ledger
   hello(body: JsonObject): Answer
   release(body: JsonObject): Answer
   why(body: JsonObject): Answer
@@ -81,24 +80,28 @@ export interface Broker {
 }
 
 /**
- * Open a broker on its store. Leaves with `store.*` when the store cannot be opened by this chip.
+ * Open a broker on its store. Rejects with `store.*` when the store cannot be opened by this chip.
  *
  * @example
- * const broker = openBroker({ p, random, clock, store, machine, references, distrust: {}, ledger: { origin: 'log.example', witnesses, quorum: 1 } })
+ * const broker = await openBroker({ p, random, clock, store, machine, references, distrust: {}, ledger: { origin: 'log.example', witnesses, quorum: 1 } })
  * await broker.hello({ nonce: toBase64(random(32)), charter })
  */
-export function openBroker(options: BrokerOptions): Broker {
-  return new LocalBroker(options)
+export async function openBroker(options: BrokerOptions): Promise<Broker> {
+  const { p, store, machine, random, ledger } = options
+  const identity = await openIdentity(p, store, machine.sealingKey(), random)
+  const broker = new LocalBroker(options, identity, await openLedger({ p, store, signer: identity.logSigner, ...ledger }))
+  await broker.reload()
+  return broker
 }
 
 type MakeEvent = (about: { now: number; head: Event['head']; next: number }) => Event
-interface Settled { readonly reply: Reply; readonly receipts: readonly string[]; readonly effects: readonly Effect[]; readonly head: ShownHead }
+interface Settled { readonly reply: Reply; readonly receipts: readonly string[]; readonly effects: readonly Effect[]; readonly head: Head }
 interface Job { readonly make: MakeEvent; readonly settle: (result: Result<Settled>) => void }
 
 class LocalBroker implements Broker {
   readonly key: string
   readonly seal: Uint8Array
-  readonly journal: Journal
+  readonly ledger: Ledger
   readonly #options: BrokerOptions
   readonly #identity: Identity
   readonly #rules: Rules
@@ -107,42 +110,43 @@ class LocalBroker implements Broker {
   #version = -1
   #draining = false
   #closed = false
+  #publishing: Promise<Result<Head>> | undefined
 
-  constructor(options: BrokerOptions) {
-    const { p, store, machine, random, references, distrust, ledger, clock } = options
+  constructor(options: BrokerOptions, identity: Identity, ledger: Ledger) {
+    const { p, references, distrust } = options
     this.#options = options
-    this.#identity = openIdentity(p, store, machine.sealingKey(), random)
+    this.#identity = identity
     this.#rules = { p, references, distrust, nonceSeconds: options.nonceSeconds ?? 60, chains: new Map() }
-    this.key = this.#identity.key
-    this.seal = this.#identity.seal.publicKey
-    this.journal = new Journal(p, openLedger({ p, signer: this.#identity.logSigner, ...ledger }), ledger.witnesses, store, clock)
-    this.#reload()
+    this.key = identity.key
+    this.seal = identity.seal.publicKey
+    this.ledger = ledger
   }
 
   async hello(body: JsonObject): Answer {
     const { p, machine, random, clock } = this.#options
-    const head = this.#freshHead()
-    return attempt(() => {
+    return attemptAsync(async () => {
       const request = helloRequest(body)
       const evidence = machine.report(helloData(p, { nonce: request.nonce, seal: this.seal, sign: this.key }))
-      const self = { evidence, key: this.key, seal: toBase64(this.seal), policy: this.journal.policyText() }
+      const self = { evidence, key: this.key, seal: toBase64(this.seal), policy: this.ledger.policyText() }
       if (request.charter === undefined) return self
-      const { text, size } = orRefuse(head)
-      const { lineage, charter } = this.#newestOf(request.charter)
+      const { text, size } = orRefuse(await this.#freshHead())
+      const { lineage, charter } = await this.#newestOf(request.charter)
       return {
         ...self, head: text, lineage: lineage.lineage, charter, epoch: lineage.epoch,
         nonce: toBase64(makeNonce(p, this.#identity.challengeKey, { issuedAt: clock(), size }, lineage.digest, random)),
-        enacted: this.journal.entry(lineage.enacted.index), proof: this.journal.prove(lineage.enacted.index),
+        ...await this.#enactment(lineage.enacted.index),
       }
     })
   }
 
   async release(body: JsonObject): Answer {
     const settled = await this.#decide('release', body)
-    return attempt(() => {
+    return attemptAsync(async () => {
       const { receipts, effects, reply, head } = orRefuse(settled)
-      const sealed = effects.flatMap(effect => (effect.do === 'seal' ? [this.#seal(effect)] : []))
-      return { sealed: sealed[0], receipt: receipts[0], proof: this.#proofOf(reply, head) }
+      const proof = await this.#proofOf(reply, head)
+      const state = await this.#state()
+      const sealed = effects.flatMap(effect => (effect.do === 'seal' ? [this.#seal(effect, state)] : []))
+      return { sealed: sealed[0], receipt: receipts[0], proof }
     })
   }
 
@@ -187,25 +191,25 @@ class LocalBroker implements Broker {
   }
 
   async charter(lineage: Hash): Answer {
-    const head = this.#freshHead()
-    return attempt(() => {
-      const state = this.#state()
+    return attemptAsync(async () => {
+      const head = orRefuse(await this.#freshHead())
+      const state = await this.#state()
       const { lineage: found, charter } = newest(state, lineage)
       const proposals = read.proposals(state, lineage).filter(one => one.ended !== true).map(({ digest, charter: next, acts, includedAt }) => ({ digest, epoch: next.epoch, charter: next, acts, ...(includedAt === undefined ? {} : { includedAt }) }))
       const { digest, epoch, history, versions, revoked, revokedAssets } = found
-      return { charter, digest, epoch, lineage, history, versions, revoked, revokedAssets, head: orRefuse(head).text, enacted: this.journal.entry(found.enacted.index), proof: this.journal.prove(found.enacted.index), proposals }
+      return { charter, digest, epoch, lineage, history, versions, revoked, revokedAssets, head: head.text, ...await this.#enactment(found.enacted.index), proposals }
     })
   }
 
   async epochs(lineage: Hash): Answer {
-    return attempt(() => {
-      const state = this.#state()
+    return attemptAsync(async () => {
+      const state = await this.#state()
       return { charters: newest(state, lineage).lineage.history.map(digest => read.charter(state, digest)?.charter) }
     })
   }
 
   async tick(): Answer {
-    this.#freshHead()
+    await this.#freshHead()
     const settled = await this.#submit(about => ({ ...about, kind: 'tick' }))
     return settled.ok ? { ok: true, value: {} } : settled
   }
@@ -216,10 +220,10 @@ class LocalBroker implements Broker {
 
   async #decide(kind: 'release' | 'why', body: JsonObject): Promise<Result<Settled>> {
     const { p } = this.#options
-    const read = attempt(() => {
+    const read = await attemptAsync(async () => {
       const request = releaseRequest(body)
       const given = readNonce(p, this.#identity.challengeKey, request.nonce, request.charter)
-      const root = given === undefined ? undefined : this.journal.rootAt(given.size)
+      const root = given === undefined ? undefined : await this.ledger.rootAt(given.size)
       const challenge: Challenge | undefined = given === undefined || root === undefined ? undefined : { issuedAt: given.issuedAt, charter: request.charter, root }
       return { request, challenge }
     })
@@ -229,9 +233,9 @@ class LocalBroker implements Broker {
   /** Submit, and answer with the body, the receipt and its proof. */
   async #told(make: MakeEvent): Answer {
     const settled = await this.#submit(make)
-    return attempt(() => {
+    return attemptAsync(async () => {
       const { reply, receipts, head } = orRefuse(settled)
-      return { ...reply.body, ...(receipts[0] === undefined ? {} : { receipt: receipts[0] }), ...(reply.logged === undefined ? {} : { proof: this.#proofOf(reply, head) }) }
+      return { ...reply.body, ...(receipts[0] === undefined ? {} : { receipt: receipts[0] }), ...(reply.logged === undefined ? {} : { proof: await this.#proofOf(reply, head) }) }
     })
   }
 
@@ -251,7 +255,7 @@ class LocalBroker implements Broker {
     while (this.#queue.length > 0) {
       const jobs = this.#queue.splice(0, BATCH_MAX)
       try {
-        this.#carryOut(jobs)
+        await this.#carryOut(jobs)
       } catch (error) {
         // A refusal of the store is an answer; anything else is our bug and must be seen, after the askers were told.
         const refusal = error instanceof Refused ? error.refusal : refusalOf('store.corrupt', 'broker', 'a completed request', 'a failure of the broker')
@@ -269,11 +273,11 @@ class LocalBroker implements Broker {
     queueMicrotask(() => { throw error })
   }
 
-  #carryOut(jobs: readonly Job[]): void {
-    const before = this.#freshHead()
-    const done = this.#commit(jobs, before.ok ? before.value : NO_HEAD)
+  async #carryOut(jobs: readonly Job[]): Promise<void> {
+    const before = await this.#freshHead()
+    const done = await this.#commit(jobs, before.ok ? before.value : NO_HEAD)
     const logged = done.some(one => one.receipts.length > 0)
-    const published = logged ? this.journal.publish() : before
+    const published = logged ? await this.#publish() : before
     jobs.forEach((job, i) => {
       const one = done[i]
       if (one === undefined) return
@@ -285,13 +289,12 @@ class LocalBroker implements Broker {
   }
 
   /** Decide every job on one version of the state and write all of it at once; when another broker was first, again. */
-  #commit(jobs: readonly Job[], head: ShownHead): { reply: Result<Reply>; receipts: string[]; effects: readonly Effect[] }[] {
+  async #commit(jobs: readonly Job[], head: Head): Promise<{ reply: Result<Reply>; receipts: string[]; effects: readonly Effect[] }[]> {
     const { store, clock } = this.#options
     for (let tries = 0; tries < TRIES_MAX; tries++) {
-      const first = this.#state()
-      const version = this.#version
-      const size = this.journal.size()
-      let state = first
+      let state = await this.#state()
+      const at = this.#version
+      const size = this.ledger.size()
       const changes: Change[] = []
       const entries: string[] = []
       const done = jobs.map(job => {
@@ -304,15 +307,19 @@ class LocalBroker implements Broker {
         return { reply: result.reply, receipts, effects: result.effects }
       })
       if (changes.length === 0 && entries.length === 0) return done
-      const written = store.write(version, tx => {
-        for (const { key, value } of changes) {
-          if (value === undefined) tx.delete(key)
-          else tx.put(key, utf8(JSON.stringify(value)))
-        }
-        this.journal.append(tx, entries.map(entry => utf8(entry)))
+      const last = new Map(changes.map(({ key, value }) => [key, value]))
+      const records = [...last].flatMap(([key, value]) => (value === undefined ? [] : [{ key, value: utf8(JSON.stringify(value)) }]))
+      const logged = entries.length === 0 ? undefined : this.ledger.prepare(entries.map(entry => utf8(entry)))
+      const written = await store.write({
+        at, expect: logged?.batch.expect ?? [], put: [...records, ...logged?.batch.put ?? []],
+        delete: [...[...last].flatMap(([key, value]) => (value === undefined ? [key] : [])), ...logged?.batch.delete ?? []],
       })
-      if (written.moved) continue
-      for (const { key, value } of changes) {
+      if (written.moved) {
+        await this.reload()
+        continue
+      }
+      logged?.committed()
+      for (const [key, value] of last) {
         if (value === undefined) this.#records.delete(key)
         else this.#records.set(key, value)
       }
@@ -328,10 +335,9 @@ class LocalBroker implements Broker {
   }
 
   /** The last step: the receipt is durable and witnessed. What another broker revoked in the meantime does not leave. */
-  #seal(effect: Effect & { readonly do: 'seal' }) {
+  #seal(effect: Effect & { readonly do: 'seal' }, state: State) {
     const { p, random } = this.#options
     const { charter, epoch, nonce, head } = effect
-    const state = this.#state()
     const keys = effect.keys.map(({ asset, version, digest, atRest, lineage }) => {
       const now = newest(state, lineage).lineage
       if (now.digest !== charter || now.revoked || now.revokedAssets.includes(asset) || (now.versions[asset]?.version ?? 1) !== version) refuse('charter.superseded', 'charter', 'the charter that was decided on', 'a newer one, or a revocation, while the receipt was logged')
@@ -353,34 +359,60 @@ class LocalBroker implements Broker {
     return { lineage, asset, version, digest, acts, sealedDigest: sealedDigest(p, request), atRest: toBase64(atRest) }
   }
 
-  #newestOf(digest: Hash) {
-    const state = this.#state()
+  async #newestOf(digest: Hash) {
+    const state = await this.#state()
     const known = read.charter(state, digest) ?? refuse('head.unknown-charter', 'charter', 'a charter of this broker', digest)
     return newest(state, known.lineage)
   }
 
-  #proofOf(reply: Reply, head: ShownHead): string | undefined {
+  /** The receipt of an enactment, and its proof. */
+  async #enactment(index: number): Promise<{ enacted: string; proof: string }> {
+    const entry = await this.ledger.entry(index) ?? refuse('store.corrupt', 'log', `entry ${index}`, 'nothing')
+    return { enacted: fromUtf8(entry), proof: orRefuse(await this.ledger.prove(index)) }
+  }
+
+  async #proofOf(reply: Reply, head: Head): Promise<string | undefined> {
     if (reply.logged === undefined) return undefined
-    return reply.logged.index < head.size ? this.journal.prove(reply.logged.index) : refuse('log.unavailable', 'log', `a witnessed head beyond entry ${reply.logged.index}`, `size ${head.size}`)
+    return reply.logged.index < head.size ? orRefuse(await this.ledger.prove(reply.logged.index)) : refuse('log.unavailable', 'log', `a witnessed head beyond entry ${reply.logged.index}`, `size ${head.size}`)
   }
 
   /** A head that covers everything durable and was cosigned lately; the last one when the witnesses do not answer now. */
-  #freshHead(): Result<ShownHead> {
-    const head = this.journal.head()
-    const current = attempt(() => head !== undefined && head.size === this.journal.size() && Math.abs(this.#options.clock() - head.time) < (this.#options.headSeconds ?? 15))
-    if (!current.ok) return current
-    if (current.value && head !== undefined) return { ok: true, value: head }
-    const published = this.journal.publish()
+  async #freshHead(): Promise<Result<Head>> {
+    const current = () => {
+      const head = this.ledger.head()
+      return head !== undefined && head.size === this.ledger.size() && Math.abs(this.#options.clock() - head.time) < (this.#options.headSeconds ?? 15) ? head : undefined
+    }
+    const known = current()
+    if (known !== undefined) return { ok: true, value: known }
+    const published = await this.#publish()
+    const head = this.ledger.head()
     return published.ok || head === undefined ? published : { ok: true, value: head }
   }
 
-  #state() {
-    if (this.#options.store.version() !== this.#version) this.#reload()
+  /** One at a time: who comes while the witnesses are being asked waits, and asks for what has become durable since. */
+  async #publish(): Promise<Result<Head>> {
+    const size = this.ledger.size()
+    while (this.#publishing !== undefined) {
+      const other = await this.#publishing
+      if (other.ok && other.value.size >= size) return other
+    }
+    this.#publishing = this.ledger.publish(this.#options.clock())
+    try {
+      return await this.#publishing
+    } finally {
+      this.#publishing = undefined
+    }
+  }
+
+  async #state(): Promise<State> {
+    const result = await attemptAsync(() => this.#options.store.version())
+    if (orRefuse(result) !== this.#version) await this.reload()
     return stateOf(this.#records)
   }
 
-  #reload(): void {
-    const { version, entries } = this.#options.store.load('broker')
+  async reload(): Promise<void> {
+    const { version, entries } = await this.#options.store.load('broker')
+    await this.ledger.reload()
     // Written by `#commit`, under tags that only this chip can make.
     this.#records = new Map(entries.map(({ key, value }): [string, unknown] => [key, JSON.parse(fromUtf8(value))]))
     this.#version = version
@@ -388,8 +420,8 @@ class LocalBroker implements Broker {
 }
 
 const QUEUE_MAX = 4_096
-const BATCH_MAX = 64
+const BATCH_MAX = 256
 const TRIES_MAX = 20
 /** A log that nobody has witnessed yet: enough to found a charter on, never enough to release under. */
-const NO_HEAD: ShownHead = { text: '', size: 0, root: new Uint8Array(0), time: 0, witnesses: 0 }
+const NO_HEAD: Head = { text: '', size: 0, root: new Uint8Array(0), time: 0, witnesses: 0 }
 const restName = (lineage: Hash, asset: string, version: number) => `${lineage}/${asset}/${version}`

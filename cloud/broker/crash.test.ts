@@ -9,7 +9,7 @@ import { fromUtf8 } from '@cloister/core/bytes/text'
 import { parseReceipt } from '@cloister/core/receipt/receipt'
 import { orRefuse } from '@cloister/core/refusal'
 import { openSqliteStore } from '../store/sqlite.ts'
-import { newWorld } from './world.fixture.ts'
+import { entriesOf, newWorld } from './world.fixture.ts'
 
 const ROUNDS = 6
 
@@ -24,11 +24,12 @@ test('kill -9 of the broker, again and again: nothing acknowledged is lost, noth
     assert.deepEqual(lines.filter(line => line.startsWith('refused')), [])
     acknowledged.push(...lines.filter(line => line.startsWith('released ')).map(line => Buffer.from(line.slice('released '.length), 'base64').toString()))
   }
-  const store = openSqliteStore({ path, key: newWorld({ seed: 'crash' }).storeKey })
-  const entries = store.list({ prefix: 'log/entry/' }).map(entry => fromUtf8(entry.value))
+  const world = newWorld({ seed: 'crash' })
+  const store = openSqliteStore({ path, key: world.storeKey })
+  const entries = await entriesOf(world, store)
   const released = entries.filter(entry => orRefuse(parseReceipt(entry)).verb === 'released')
-  const budgets = store.list({ prefix: 'broker/budget/' }).map(entry => Number((JSON.parse(fromUtf8(entry.value)) as { uses: number }).uses)) // written by release.ts
-  store.close()
+  const budgets = (await store.list({ prefix: 'broker/budget/' })).map(entry => Number((JSON.parse(fromUtf8(entry.value)) as { uses: number }).uses)) // written by release.ts
+  await store.close()
   assert.ok(acknowledged.length > ROUNDS, `${acknowledged.length} releases`)
   assert.equal(new Set(acknowledged).size, acknowledged.length)
   for (const receipt of acknowledged) assert.ok(released.includes(receipt), 'every acknowledged release is in the log')

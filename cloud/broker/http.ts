@@ -7,8 +7,7 @@ import { serve } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
 import type { Server } from 'node:http'
 import type { JsonObject } from '@cloister/core/bytes/json'
-import { attempt, refusalOf, refuse, type Refusal, type Result } from '@cloister/core/refusal'
-import { logFile } from '../ledger/tiles.ts'
+import { attempt, attemptAsync, refusalOf, refuse, type Refusal, type Result } from '@cloister/core/refusal'
 import type { Answer, Broker } from './broker.ts'
 import { hashText, LIMITS, readBody } from './requests.ts'
 
@@ -33,9 +32,9 @@ export function brokerApp(broker: Broker): Hono {
   })
   get('/v1/charters/:lineage', lineage => broker.charter(lineage))
   get('/v1/charters/:lineage/epochs', lineage => broker.epochs(lineage))
-  app.get('/v1/log/policy', context => context.text(broker.journal.policyText()))
-  app.get('/log/*', context => {
-    const file = attempt(() => logFile(broker.journal.ledger, broker.journal.store, context.req.path.slice('/log/'.length)))
+  app.get('/v1/log/policy', context => context.text(broker.ledger.policyText()))
+  app.get('/log/*', async context => {
+    const file = await attemptAsync(() => broker.ledger.file(context.req.path.slice('/log/'.length)))
     if (!file.ok) return answer(context, file)
     if (file.value === undefined) return context.notFound()
     const { bytes, type, immutable } = file.value

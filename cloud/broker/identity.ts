@@ -28,10 +28,10 @@ export interface Identity {
 /** The key for a store's tags, so that only this chip under this measurement can have written it. */
 export const storeKey = (p: Primitives, sealingKey: Uint8Array): Uint8Array => derive(p, sealingKey, 'store')
 
-/** The identity in the store, or a new one when the store is new. Leaves with `store.corrupt` when it cannot be opened. */
-export function openIdentity(p: Primitives, store: Store, sealingKey: Uint8Array, random: Random): Identity {
+/** The identity in the store, or a new one when the store is new. Rejects with `store.corrupt` when it cannot be opened. */
+export async function openIdentity(p: Primitives, store: Store, sealingKey: Uint8Array, random: Random): Promise<Identity> {
   const key = derive(p, sealingKey, 'identity')
-  const kept = store.get(IDENTITY) ?? create(p, store, key, random)
+  const kept = await store.get(IDENTITY) ?? await create(p, store, key, random)
   const text = openBytes(p, key, kept, IDENTITY) ?? refuse('store.corrupt', IDENTITY, 'an identity sealed by this chip to this program', 'another one', 'open the store on the chip and with the program that made it')
   // Sealed by `create` below: its shape is ours.
   const parts = JSON.parse(fromUtf8(text)) as Parts
@@ -44,15 +44,11 @@ interface Parts { readonly signer: string; readonly log: string; readonly seal: 
 const IDENTITY = 'identity/broker'
 
 /** Two brokers that start together on a new store agree on one identity: the first write stands. */
-function create(p: Primitives, store: Store, key: Uint8Array, random: Random): Uint8Array {
+async function create(p: Primitives, store: Store, key: Uint8Array, random: Random): Promise<Uint8Array> {
   const parts: Parts = { signer: generateSigner('p256').exportPem(), log: generateSigner('ed25519', random(32)).exportPem(), seal: toBase64(random(32)), master: toBase64(random(32)) }
   const sealed = sealBytes(p, key, utf8(JSON.stringify(parts)), IDENTITY, random)
-  const written = store.write(undefined, tx => {
-    const first = tx.get(IDENTITY)
-    if (first === undefined) tx.put(IDENTITY, sealed)
-    return first ?? sealed
-  })
-  return written.moved ? refuse('store.locked', IDENTITY, 'a store to write to', 'another writer') : written.value
+  const written = await store.write({ expect: [{ key: IDENTITY, value: undefined }], put: [{ key: IDENTITY, value: sealed }] })
+  return (written.moved ? await store.get(IDENTITY) : sealed) ?? refuse('store.locked', IDENTITY, 'an identity', 'none, though another writer was first')
 }
 
 /** AES-256-GCM under a fresh nonce, bound to the name it is kept under. */

@@ -12,12 +12,12 @@ const narrower = (world: World) => successor(world.charter, next => { next.grant
 
 test('found: every party approves, once; twice is the same; nobody missing', async () => {
   const world = newWorld()
-  const broker = world.open()
+  const broker = await world.open()
   assert.equal(codeOf(await broker.found(wire({ charter: charterJson(world.charter), acts: [actOf(world, 'alpha', 'approve', world.charter)] }))), 'charter.not-approved')
   const first = orRefuse(await found(world, broker))
-  const size = broker.journal.size()
+  const size = broker.ledger.size()
   assert.deepEqual(orRefuse(await found(world, broker))['lineage'], first['lineage'])
-  assert.equal(broker.journal.size(), size)
+  assert.equal(broker.ledger.size(), size)
 })
 
 test('widen: touched owners, the quorum and the notice from inclusion; then the old charter is void', async () => {
@@ -31,7 +31,7 @@ test('widen: touched owners, the quorum and the notice from inclusion; then the 
   assert.equal(codeOf(await say(world, broker, 'alpha', 'enact', next)), 'charter.notice')
   assert.equal(codeOf(await run(world, broker)), 'ok')
   world.now += 3600
-  assert.equal(codeOf(await say(world, world.open(), 'alpha', 'enact', next)), 'ok')
+  assert.equal(codeOf(await say(world, await world.open(), 'alpha', 'enact', next)), 'ok')
   assert.equal(codeOf(await run(world, broker)), 'ok', 'what was spent counts against the new budget')
   const shown = orRefuse(await broker.charter(world.lineage))
   assert.equal(shown['epoch'], 2)
@@ -49,7 +49,7 @@ test('budgets are not reset by re-proposing, renaming a program back, or restart
   orRefuse(await propose(world, broker, back))
   for (const party of ['alpha', 'bravo']) orRefuse(await say(world, broker, party, 'approve', back))
   orRefuse(await say(world, broker, 'alpha', 'enact', back))
-  assert.equal(codeOf(await run(world, world.open())), 'budget.spent')
+  assert.equal(codeOf(await run(world, await world.open())), 'budget.spent')
 })
 
 test('veto: a touched owner ends a proposal, and nobody can bring it back by saying its acts again', async () => {
@@ -123,7 +123,7 @@ test('revoke acts at once; its act cannot be said again after the owner put a ne
   const act = actOf(world, 'bravo', 'revoke', world.charter, 'b-claims@1')
   orRefuse(await broker.act(wire({ act })))
   assert.equal(codeOf(await run(world, broker)), 'charter.revoked')
-  assert.equal(codeOf(await run(world, world.open())), 'charter.revoked')
+  assert.equal(codeOf(await run(world, await world.open())), 'charter.revoked')
   assert.equal(codeOf(await put(world, broker, 'b-claims', 1)), 'asset.key-missing')
   orRefuse(await put(world, broker, 'b-claims', 2))
   assert.equal(codeOf(await run(world, broker)), 'ok')
@@ -137,7 +137,7 @@ test('revoke acts at once; its act cannot be said again after the owner put a ne
 
 test('keys: by the owner, for the right version and bytes; rotation needs a new deposit', async () => {
   const world = newWorld({ uses: 100, edit: charter => { charter['assets'] = { 'a-claims': { owner: 'alpha', kind: 'data', digest: `sha256:${'a'.repeat(64)}` }, 'b-claims': { owner: 'bravo', kind: 'data', ttl: '1d' } } } })
-  const broker = world.open()
+  const broker = await world.open()
   orRefuse(await found(world, broker))
   assert.equal(codeOf(await run(world, broker)), 'asset.key-missing')
   assert.equal(codeOf(await put(world, broker, 'c-claims')), 'asset.unknown')

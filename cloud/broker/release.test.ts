@@ -8,7 +8,8 @@ import { orRefuse } from '@cloister/core/refusal'
 import { openRelease, parseSealed } from '@cloister/core/seal/release'
 import { nodePrimitives as p } from '../crypto/node.ts'
 import { withFault } from '../store/faults.ts'
-import { memoryOfWitness, actOf, ask, codeOf, newGuest, newWorld, openKeys, put, ranReceipt, ready, run, successor, wire, charterJson, found } from './world.fixture.ts'
+import { emptyDisk, openMemoryStore } from '../store/memory.ts'
+import { actOf, ask, codeOf, entriesOf, newGuest, newWorld, openKeys, put, ranReceipt, ready, run, successor, wire, charterJson, found } from './world.fixture.ts'
 import { openWitness } from '../ledger/witness.ts'
 import { generateSigner } from '../crypto/node.ts'
 
@@ -19,7 +20,7 @@ test('release: keys for the right guest, with a receipt that verifies in the wit
   assert.deepEqual(keys.map(key => key.identity), ['AGE-SECRET-KEY-a-claims-1', 'AGE-SECRET-KEY-b-claims-1'])
   const envelope = String(answer['receipt'])
   assert.equal(orRefuse(parseReceipt(envelope)).verb, 'released')
-  assert.equal(orRefuse(verifyProof(p, utf8(envelope), String(answer['proof']), broker.journal.ledger.policy)).witnesses, 1)
+  assert.equal(orRefuse(verifyProof(p, utf8(envelope), String(answer['proof']), broker.ledger.policy)).witnesses, 1)
 })
 
 test('nonce: stale, reused, invented, and of another charter are each refused (rows 58, 59, 67)', async () => {
@@ -33,7 +34,7 @@ test('nonce: stale, reused, invented, and of another charter are each refused (r
   const fresh = orRefuse(await ask(world, broker))
   assert.equal(codeOf(await broker.release(wire(fresh.body))), 'ok')
   assert.equal(codeOf(await broker.release(wire(fresh.body))), 'broker.replay')
-  assert.equal(codeOf(await world.open().release(wire(fresh.body))), 'broker.replay', 'also at another broker, and after a restart')
+  assert.equal(codeOf(await (await world.open()).release(wire(fresh.body))), 'broker.replay', 'also at another broker, and after a restart')
   await broker.tick()
   world.now += 59
   assert.equal(codeOf(await broker.release(wire(fresh.body))), 'broker.replay')
@@ -86,10 +87,10 @@ test('an old charter presented as current is refused, and so is an unknown one',
 test('budgets survive restart, and windows count from the first enactment', async () => {
   const world = newWorld({ uses: 2, per: '1d' })
   await ready(world)
-  for (let i = 0; i < 2; i++) assert.equal(codeOf(await run(world, world.open())), 'ok')
-  assert.equal(codeOf(await run(world, world.open())), 'budget.spent')
+  for (let i = 0; i < 2; i++) assert.equal(codeOf(await run(world, await world.open())), 'ok')
+  assert.equal(codeOf(await run(world, await world.open())), 'budget.spent')
   world.now += 86_400
-  assert.equal(codeOf(await run(world, world.open())), 'ok')
+  assert.equal(codeOf(await run(world, await world.open())), 'ok')
 })
 
 test('a clock that was set back gets nothing: heads, grants, windows (row 110)', async () => {
@@ -109,11 +110,11 @@ test('a witness that does not answer, or that saw a longer log, stops every rele
   const before = { head: world.disk.head, entries: world.disk.entries }
   assert.equal(codeOf(await run(world, broker)), 'ok')
   Object.assign(world.disk, before) // the host sets the disk back by one release
-  const reopened = world.open()
+  const reopened = await world.open()
   assert.equal(codeOf(await run(world, reopened)), 'log.unavailable')
   Object.assign(world.disk, snapshot)
-  const silent = { ...openWitness(p, 'witness.test', generateSigner('ed25519', new Uint8Array(32).fill(3)), memoryOfWitness()), cosign: () => ({ ok: false as const, refusal: { code: 'log.unavailable' as const, at: '', expected: '', got: '' } }) }
-  const alone = world.open({ ledger: { origin: 'log.test', witnesses: [silent], quorum: 1 } })
+  const silent = { ...openWitness(p, 'witness.test', generateSigner('ed25519', new Uint8Array(32).fill(3)), openMemoryStore(emptyDisk(), new Uint8Array(32))), cosign: async () => ({ ok: false as const, refusal: { code: 'log.unavailable' as const, at: '', expected: '', got: '' } }) }
+  const alone = await world.open({ ledger: { origin: 'log.test', witnesses: [silent], quorum: 1 } })
   assert.equal(codeOf(await found(world, alone)), 'log.unavailable')
 })
 
@@ -123,11 +124,11 @@ test('log before release: the write fails in either way, and no key leaves (row 
     await ready(world)
     for (let nth = 1, reached = true; reached; nth++) {
       const fault = { mode, nth, touched: false }
-      const broker = world.open({ store: withFault(world.store(), fault) })
+      const broker = await world.open({ store: withFault(world.store(), fault) })
       const result = await run(world, broker)
       if (fault.touched) assert.notEqual(codeOf(result), 'budget.spent')
       reached = fault.touched && nth < 20
-      const entries = Array.from({ length: world.open().journal.size() }, (_, i) => orRefuse(parseReceipt(world.open().journal.entry(i) ?? '')).verb).filter(verb => verb === 'released').length
+      const entries = (await entriesOf(world)).filter(entry => orRefuse(parseReceipt(entry)).verb === 'released').length
       const spent = entries
       assert.ok(spent <= 2)
       if (result.ok) assert.ok(entries > 0)
@@ -139,7 +140,7 @@ test('log before release: the write fails in either way, and no key leaves (row 
 test('two brokers on one store: budgets and nonces are one (row 119)', async () => {
   const world = newWorld({ uses: 5 })
   const one = await ready(world)
-  const two = world.open()
+  const two = await world.open()
   const results = await Promise.all(Array.from({ length: 12 }, (_, i) => run(world, i % 2 === 0 ? one : two)))
   assert.equal(results.filter(result => result.ok).length, 5)
   assert.equal(results.filter(result => codeOf(result) === 'budget.spent').length, 7)
@@ -152,10 +153,10 @@ test('receipts of a run: only by the guest that got keys, for its lineage, and o
   const { asked } = orRefuse(await run(world, broker))
   const receipt = ranReceipt(world, asked.guest)
   const first = orRefuse(await broker.receipt(wire({ receipt })))
-  assert.equal(orRefuse(verifyProof(p, utf8(receipt), String(first['proof']), broker.journal.ledger.policy)).witnesses, 1)
-  const size = broker.journal.size()
+  assert.equal(orRefuse(verifyProof(p, utf8(receipt), String(first['proof']), broker.ledger.policy)).witnesses, 1)
+  const size = broker.ledger.size()
   orRefuse(await broker.receipt(wire({ receipt })))
-  assert.equal(broker.journal.size(), size)
+  assert.equal(broker.ledger.size(), size)
   assert.equal(codeOf(await broker.receipt(wire({ receipt: ranReceipt(world, newGuest(world)) }))), 'receipt.key')
   assert.equal(codeOf(await broker.receipt(wire({ receipt: ranReceipt(world, asked.guest, `sha256:${'0'.repeat(64)}`) }))), 'receipt.charter')
   const parsed: unknown = JSON.parse(receipt)
@@ -167,9 +168,9 @@ test('why: the decision without its effects', async () => {
   const world = newWorld({ uses: 1 })
   const broker = await ready(world)
   const asked = orRefuse(await ask(world, broker))
-  const size = broker.journal.size()
+  const size = broker.ledger.size()
   for (let i = 0; i < 3; i++) assert.equal(codeOf(await broker.why(wire(asked.body))), 'ok')
-  assert.equal(broker.journal.size(), size)
+  assert.equal(broker.ledger.size(), size)
   assert.equal(codeOf(await broker.release(wire(asked.body))), 'ok')
   const again = await broker.why(wire(orRefuse(await ask(world, broker)).body))
   assert.equal(again.ok ? '' : again.refusal.at, 'grants[0].budget.uses')

@@ -56,7 +56,7 @@ export interface World {
   readonly charter: Charter
   readonly lineage: Hash
   /** A broker on this world's disk, or on a store of the caller's. */
-  open(options?: Partial<BrokerOptions>): Broker
+  open(options?: Partial<BrokerOptions>): Promise<Broker>
   store(): Store
   readonly storeKey: Uint8Array
 }
@@ -88,7 +88,7 @@ export function newWorld(options: WorldOptions = {}): World {
   const key = storeKey(p, machine.sealingKey())
   const world: World = {
     now: START, random, disk, chip, machine, parties, charter, lineage: charterDigest(p, charter), storeKey: key,
-    witness: openWitness(p, 'witness.test', generateSigner('ed25519', random(32)), memoryOfWitness()),
+    witness: openWitness(p, 'witness.test', generateSigner('ed25519', random(32)), openMemoryStore(emptyDisk(), key)),
     store: () => openMemoryStore(disk, key),
     open: more => openBroker({
       p, random, clock: () => world.now, store: more?.store ?? openMemoryStore(disk, key), machine, distrust: {},
@@ -96,13 +96,6 @@ export function newWorld(options: WorldOptions = {}): World {
     }),
   }
   return world
-}
-
-/** What a witness remembers, apart from the broker's disk. */
-export function memoryOfWitness() {
-  const kept = new Map<string, Uint8Array>()
-  const tx = { get: (key: string) => kept.get(key), put: (key: string, value: Uint8Array) => void kept.set(key, value) }
-  return { get: tx.get, write: (body: (inside: typeof tx) => void) => body(tx) }
 }
 
 function charterFor(parties: Record<string, Signer>, { uses = 3, per, notice = '1h', head = '1h', edit }: WorldOptions): Charter {
@@ -149,7 +142,8 @@ export function put(world: World, broker: Broker, asset: string, version = 1, ch
 }
 
 /** Founded, and both assets deposited. */
-export async function ready(world: World, broker = world.open()): Promise<Broker> {
+export async function ready(world: World, opened: Broker | Promise<Broker> = world.open()): Promise<Broker> {
+  const broker = await opened
   orRefuse(await found(world, broker))
   orRefuse(await put(world, broker, 'a-claims'))
   orRefuse(await put(world, broker, 'b-claims'))
@@ -204,6 +198,12 @@ export async function run(world: World, broker: Broker, options: AskOptions = {}
   if (!answer.ok) return answer
   const keys = openKeys(broker, asked.value, answer.value)
   return keys.ok ? { ok: true, value: { keys: keys.value, asked: asked.value, answer: answer.value } } : keys
+}
+
+/** Everything that the world's log holds, as text. */
+export async function entriesOf(world: World, store = world.store()): Promise<string[]> {
+  const { ledger } = await world.open({ store })
+  return (await Promise.all(Array.from({ length: ledger.size() }, (_, i) => ledger.entry(i)))).map(entry => fromUtf8(entry ?? new Uint8Array(0)))
 }
 
 export const ranReceipt = (world: World, guest: Guest, lineage = world.lineage): string =>

@@ -47,34 +47,34 @@ export async function openLocalCloud(options: LocalCloudOptions = {}): Promise<L
     stores.push(store)
     return store
   }
-  const broker = openBroker({
+  const broker = await openBroker({
     p, random: nodeRandom, clock, store: open('broker.db'),
     machine: { report: data => chip.report({ measurement, hostData: new Uint8Array(32) }, data), sealingKey: () => sealingKey },
     references: [{ tee: 'simulated', hex: measureGuest(), name: 'cloister guest runtime' }], distrust: {},
-    ledger: { origin: 'cloister.local/log', witnesses: [embeddedWitness(open('witness.db'))], quorum: 1 },
+    ledger: { origin: 'cloister.local/log', witnesses: [await embeddedWitness(open('witness.db'))], quorum: 1 },
   })
   const served = await serveBroker(broker, { port: options.port ?? 0 })
   return {
-    url: served.url, broker, policy: broker.journal.policyText(),
+    url: served.url, broker, policy: broker.ledger.policyText(),
     machine: hostData => ({ report: data => chip.report({ measurement, hostData: fromHex(hostData) }, data) }),
     close: async () => {
       await served.close()
       broker.close()
-      for (const store of stores) store.close()
+      for (const store of stores) await store.close()
       if (options.folder === undefined) rmSync(folder, { recursive: true, force: true })
     },
   }
 }
 
-function embeddedWitness(store: Store): Witness {
-  return openWitness(p, 'cloister.local/witness', witnessSigner(store), { get: key => store.get(key), write: body => void store.write(undefined, body) })
+async function embeddedWitness(store: Store): Promise<Witness> {
+  return openWitness(p, 'cloister.local/witness', await witnessSigner(store), store)
 }
 
-function witnessSigner(store: Store): LocalSigner {
-  const kept = store.get('witness/key')
+async function witnessSigner(store: Store): Promise<LocalSigner> {
+  const kept = await store.get('witness/key')
   if (kept !== undefined) return importSigner(new TextDecoder().decode(kept))
   const signer = generateSigner('ed25519')
-  store.write(undefined, tx => tx.put('witness/key', new TextEncoder().encode(signer.exportPem())))
+  await store.write({ put: [{ key: 'witness/key', value: new TextEncoder().encode(signer.exportPem()) }] })
   return signer
 }
 

@@ -1,125 +1,362 @@
 /**
- * The transparency log: one engine over any transactional store. `append` writes entries, hashes and a signed checkpoint
- * in the caller's transaction; `cosign` asks the witnesses; only a checkpoint that its quorum cosigned is shown
- * (`head`, `prove`), so nobody ever sees a tree that could still be taken back.
+ * The transparency log: one engine, any number of origins on one store. Entries and hashes lie there as the tiles that
+ * readers get (C2SP tlog-tiles), the open tiles at the right edge as rows of their own, so that an append writes what is
+ * new and nothing else. `prepare` gives an append as a part of the caller's batch; `publish` asks the witnesses; only a
+ * checkpoint that a quorum cosigned, and that is durable, is shown (`head`, `prove`, `file`): nobody ever sees a tree that
+ * could still be taken back.
  *
- * Trusts: its own signing key. One writer: the caller's transaction must compare and swap (cloud/store: `write(at, …)`),
- * otherwise two writers could sign two trees of one size; witnesses would then refuse the second.
+ * Trusts: its own signing key. One writer: every batch expects the newest checkpoint to be the one it continues, so that
+ * of two writers one is told that it moved. What the store returns is held against the tree.
  */
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
+import { concat, equal } from '@cloister/core/bytes/bytes'
+import { toHex } from '@cloister/core/bytes/hex'
 import type { Primitives, Signer } from '@cloister/core/crypto/primitives'
 import { checkpointText, parseCheckpoint, type Checkpoint } from '@cloister/core/log/checkpoint'
-import { ED25519, formatNote, noteKey, signNote } from '@cloister/core/log/note'
-import { verifyCheckpoint, type LogPolicy } from '@cloister/core/log/policy'
+import { ED25519, formatNote, noteKey, parseVkey, signedBy, signNote } from '@cloister/core/log/note'
+import { formatPolicy, verifyCheckpoint, type LogPolicy } from '@cloister/core/log/policy'
 import { formatProof } from '@cloister/core/log/proof'
+import { encodeBundle, ENTRY_BYTES_MAX, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, TILE_WIDTH, type Tile } from '@cloister/core/log/tiles'
 import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, type HashAt } from '@cloister/core/log/tree'
-import { attempt, orRefuse, refuse, type Result } from '@cloister/core/refusal'
-import type { LedgerReader, LedgerTx } from './store.ts'
+import { attemptAsync, orRefuse, refuse, refusalOf, type Result } from '@cloister/core/refusal'
+import type { Batch, Entry, Store } from '../store/store.ts'
 import type { Witness } from './witness.ts'
-
-export const ENTRY_BYTES_MAX = 65_535
 
 export interface LedgerOptions {
   readonly p: Primitives
+  readonly store: Store
   readonly origin: string
   readonly signer: Signer // Ed25519
   readonly witnesses: readonly Witness[]
+  /** How many of the witnesses must cosign before a checkpoint is shown. */
   readonly quorum: number
 }
-export interface Head { readonly checkpoint: Checkpoint; readonly text: string; readonly witnesses: number; readonly time: number }
+
+/** The newest tree that may be shown: `time` is when its quorum says it saw it. */
+export interface Head { readonly text: string; readonly size: number; readonly root: Uint8Array; readonly time: number; readonly witnesses: number }
+
+/** Entries as a part of a batch. Call `committed` when the batch is durable; forget it when the store had moved. */
+export interface Prepared { readonly first: number; readonly batch: Required<Pick<Batch, 'expect' | 'put' | 'delete'>>; committed(): void }
+
+export interface LogFile { readonly type: string; readonly immutable: boolean; readonly bytes: Uint8Array }
 
 export interface Ledger {
   readonly origin: string
   readonly policy: LogPolicy
-  /** Number of entries, shown or not. */
-  size(store: LedgerReader): number
-  /** Append in the caller's transaction; gives the index of the first entry. */
-  append(tx: LedgerTx, entries: readonly Uint8Array[]): number
+  /** The policy as auditors read it (C2SP tlog-policy). */
+  policyText(): string
+  /** Number of entries that are durable, shown or not. */
+  size(): number
+  prepare(entries: readonly Uint8Array[]): Prepared
+  /** Prepare, write and be done: for logs that stand alone. Gives the index of the first; tries again when another writer was first. */
+  append(entries: readonly Uint8Array[]): Promise<number>
+  /** Read again what the store holds: another writer was there. */
+  reload(): Promise<void>
   /**
-   * Let the witnesses cosign the newest tree at `now`, and show it. Refuses `log.unavailable` for an empty log, and
-   * `log.witnesses` when too few agree: a fork, or a store that was set back, gets no quorum.
+   * Let the witnesses cosign the newest tree at `now`, and show it. Refuses `log.unavailable` for an empty log or when
+   * too few witnesses agree: a fork, or a store that was set back, gets no quorum.
    */
-  cosign(store: LedgerReader, write: (body: (tx: LedgerTx) => void) => void, now: number): Result<Head>
+  publish(now: number): Promise<Result<Head>>
   /** The newest shown tree; undefined before the first. */
-  head(store: LedgerReader): Head | undefined
-  /** A .tlog-proof of an entry in the newest shown tree. */
-  prove(store: LedgerReader, index: number): Result<string>
-  entry(store: LedgerReader, index: number): Uint8Array | undefined
-  /** Hash of a full subtree, for tiles. */
-  hash(store: LedgerReader, level: number, index: number): Uint8Array | undefined
+  head(): Head | undefined
+  /** A .tlog-proof of an entry in the newest shown tree. Refuses `log.unavailable`. */
+  prove(index: number): Promise<Result<string>>
+  entry(index: number): Promise<Uint8Array | undefined>
+  /** Root of the first `size` entries, or undefined when there are not so many. */
+  rootAt(size: number): Promise<Uint8Array | undefined>
+  /** What stands at a path below the log's prefix: `checkpoint`, tiles, entry bundles; of the newest shown tree only. */
+  file(path: string): Promise<LogFile | undefined>
 }
 
-const KEYS = {
-  size: 'log/size', signed: 'log/signed', shown: 'log/shown',
-  entry: (index: number) => `log/entry/${index}`, hash: (level: number, index: number) => `log/hash/${level}/${index}`,
+/**
+ * Open a log on its store; a log without entries is a new one. Rejects with `store.corrupt` when what lies there is not
+ * the tree that its newest checkpoint signs.
+ *
+ * @example
+ * const ledger = await openLedger({ p, store, origin: 'log.example', signer, witnesses, quorum: 1 })
+ * await ledger.append([utf8('an entry')])
+ * await ledger.publish(now)
+ */
+export async function openLedger(options: LedgerOptions): Promise<Ledger> {
+  if (options.signer.publicKey.kind !== 'ed25519') return refuse('crypto.algorithm', 'ledger.signer', 'an Ed25519 key', options.signer.publicKey.kind)
+  const ledger = new TiledLedger(options)
+  await ledger.reload()
+  return ledger
 }
 
-export function openLedger(options: LedgerOptions): Ledger {
-  const { p, origin, signer } = options
-  if (signer.publicKey.kind !== 'ed25519') return refuse('crypto.algorithm', 'ledger.signer', 'an Ed25519 key', signer.publicKey.kind)
-  const policy: LogPolicy = { log: noteKey(p, origin, ED25519, signer.publicKey.raw).vkey, witnesses: options.witnesses.map(witness => witness.vkey), quorum: options.quorum }
-  const size = (store: LedgerReader) => Number(readText(store, KEYS.size) ?? '0')
-  const hashAt = (store: LedgerReader): HashAt => (level, index) => store.get(KEYS.hash(level, index)) ?? refuse('store.corrupt', KEYS.hash(level, index), 'a hash of the log', 'nothing')
-  const headOf = (text: string): Head => {
+/** The right edge of the tree: what the next append needs, and nothing else. Never changed, only replaced. */
+interface Edge {
+  /** The newest signed checkpoint as it lies in the store; undefined before the first. */
+  readonly signed: Uint8Array | undefined
+  readonly size: number
+  /** Entries of the open bundle. */
+  readonly tail: readonly Uint8Array[]
+  /** By tile level, the hashes of the open tile. */
+  readonly levels: readonly (readonly Uint8Array[])[]
+}
+const EMPTY: Edge = { signed: undefined, size: 0, tail: [], levels: [] }
+
+const LEVELS_MAX = 7 // 256^7 entries are more than a number counts exactly
+const TRIES_MAX = 20
+const CACHE_MAX = 512
+
+class TiledLedger implements Ledger {
+  readonly origin: string
+  readonly policy: LogPolicy
+  readonly #options: LedgerOptions
+  readonly #base: string
+  /** Full tiles and bundles never change. */
+  readonly #kept = new Map<string, Uint8Array>()
+  #edge: Edge = EMPTY
+  #head: Head | undefined
+
+  constructor(options: LedgerOptions) {
+    const { p, origin, signer, witnesses, quorum } = options
+    this.#options = options
+    this.origin = origin
+    this.policy = { log: noteKey(p, origin, ED25519, signer.publicKey.kind === 'rsa' ? new Uint8Array(0) : signer.publicKey.raw).vkey, witnesses: witnesses.map(witness => witness.vkey), quorum }
+    this.#base = `log/${toHex(p.hash('sha256', utf8(origin))).slice(0, 32)}`
+  }
+
+  policyText(): string { return formatPolicy(this.policy) }
+
+  size(): number { return this.#edge.size }
+
+  head(): Head | undefined { return this.#head }
+
+  prepare(entries: readonly Uint8Array[]): Prepared {
+    const { p, origin, signer } = this.#options
+    const before = this.#edge
+    const grown = this.#grow(before, entries)
+    const root = rootAt(p, grown.size, edgeHash(p, grown))
+    const signed = utf8(formatNote(signNote(p, { text: checkpointText(origin, grown.size, root), signatures: [] }, origin, signer)))
+    const after: Edge = { ...grown, signed }
+    return {
+      first: before.size,
+      batch: { expect: [{ key: this.#key('signed'), value: before.signed }], put: [...grown.put, { key: this.#key('signed'), value: signed }], delete: grown.gone },
+      committed: () => { this.#edge = after },
+    }
+  }
+
+  async append(entries: readonly Uint8Array[]): Promise<number> {
+    for (let tries = 0; tries < TRIES_MAX; tries++) {
+      const { first, batch, committed } = this.prepare(entries)
+      const written = await this.#options.store.write(batch)
+      if (!written.moved) {
+        committed()
+        return first
+      }
+      await this.reload()
+    }
+    return refuse('store.locked', 'log', 'a turn to write', `${TRIES_MAX} times another writer was first`, 'try again')
+  }
+
+  async reload(): Promise<void> {
+    this.#edge = await this.#read()
+    const shown = await this.#options.store.get(this.#key('shown'))
+    if (shown !== undefined) this.#show(this.#headOf(fromUtf8(shown)))
+  }
+
+  async publish(now: number): Promise<Result<Head>> {
+    for (let tries = 1; ; tries++) {
+      const shown = await attemptAsync(() => this.#publish(now))
+      if (shown.ok || shown.refusal.code.startsWith('store.')) return shown
+      // Another writer may have gone on in between: read again.
+      if (tries === PUBLISH_TRIES) return { ok: false, refusal: refusalOf('log.unavailable', 'log', shown.refusal.expected, `${shown.refusal.code}: ${shown.refusal.got}`, 'nothing is released until the witnesses answer and agree') }
+      const again = await attemptAsync(() => this.reload())
+      if (!again.ok) return again
+    }
+  }
+
+  prove(index: number): Promise<Result<string>> {
+    return attemptAsync(async () => {
+      const head = this.#head
+      if (head === undefined || !(index < head.size)) return refuse('log.unavailable', 'log', `a witnessed tree with entry ${index}`, head === undefined ? 'none' : `one of ${head.size} entries`)
+      const path = await this.#overTiles(hashAt => inclusionProof(this.#options.p, index, head.size, hashAt))
+      return formatProof({ index, path, checkpoint: head.text })
+    })
+  }
+
+  async entry(index: number): Promise<Uint8Array | undefined> {
+    if (!Number.isSafeInteger(index) || index < 0 || index >= this.#edge.size) return undefined
+    const [bundle, place] = [Math.floor(index / TILE_WIDTH), index % TILE_WIDTH]
+    return (await this.#bundle(bundle))[place]
+  }
+
+  async rootAt(size: number): Promise<Uint8Array | undefined> {
+    return size > this.#edge.size ? undefined : this.#overTiles(hashAt => rootAt(this.#options.p, size, hashAt))
+  }
+
+  async file(path: string): Promise<LogFile | undefined> {
+    const head = this.#head
+    if (head === undefined) return undefined
+    if (path === 'checkpoint') return { type: 'text/plain; charset=utf-8', immutable: false, bytes: utf8(head.text) }
+    const tile = parseTilePath(path)
+    if (!tile.ok) return undefined
+    const { level, index, width } = tile.value
+    if (width > (tileIn(head.size, level, index)?.width ?? 0)) return undefined
+    const bytes = level === 'entries' ? encodeBundle((await this.#bundle(index)).slice(0, width)) : (await this.#tile(level, index)).subarray(0, HASH_BYTES * width)
+    return { type: 'application/octet-stream', immutable: true, bytes }
+  }
+
+  #key(rest: string): string { return `${this.#base}/${rest}` }
+
+  /** The edge after these entries, and what must be written for it. */
+  #grow(before: Edge, entries: readonly Uint8Array[]): Edge & { readonly put: Entry[]; readonly gone: string[] } {
+    const { p } = this.#options
+    const put: Entry[] = []
+    const gone: string[] = []
+    const levels = before.levels.map(level => [...level])
+    let tail = [...before.tail]
+    let size = before.size
+    const changed = new Set<number>()
+    /** A hash comes to the open tile of a level; a tile that is full is written, and its root goes up. */
+    const push = (level: number, hash: Uint8Array, index: number) => {
+      const open = levels[level] ??= []
+      open.push(hash)
+      changed.add(level)
+      if (open.length < TILE_WIDTH) return
+      const tile = Math.floor(index / TILE_WIDTH)
+      put.push({ key: this.#key(`tile/${level}/${tile}`), value: concat(...open) })
+      levels[level] = []
+      push(level + 1, tileRoot(p, open), tile)
+    }
+    for (const entry of entries) {
+      if (entry.length > ENTRY_BYTES_MAX) refuse('bytes.too-large', 'log.entry', `at most ${ENTRY_BYTES_MAX} bytes`, `${entry.length} bytes`)
+      tail.push(entry)
+      push(0, leafHash(p, entry), size++)
+      if (tail.length < TILE_WIDTH) continue
+      const bundle = size / TILE_WIDTH - 1
+      put.push({ key: this.#key(`bundle/${bundle}`), value: encodeBundle(tail) })
+      for (let index = bundle * TILE_WIDTH; index < before.size; index++) gone.push(this.#tailKey(index))
+      tail = []
+    }
+    tail.forEach((entry, i) => {
+      const index = size - tail.length + i
+      if (index >= before.size) put.push({ key: this.#tailKey(index), value: entry })
+    })
+    // The open tile of leaves is told by the entries of the tail.
+    for (const level of changed) if (level > 0) put.push({ key: this.#key(`edge/${level}`), value: concat(...levels[level] ?? []) })
+    return { signed: before.signed, size, tail, levels, put, gone }
+  }
+
+  #tailKey(index: number): string { return this.#key(`tail/${String(index).padStart(16, '0')}`) }
+
+  async #read(): Promise<Edge> {
+    const { p, store, origin } = this.#options
+    const signed = await store.get(this.#key('signed'))
+    if (signed === undefined) return EMPTY
+    const checkpoint = orRefuse(parseCheckpoint(fromUtf8(signed)))
+    if (checkpoint.origin !== origin || signedBy(p, checkpoint.note, parseVkey(p, this.policy.log)) === undefined) refuse('store.corrupt', this.#key('signed'), `a checkpoint signed by ${origin}`, 'another')
+    const tail = (await store.list({ prefix: this.#key('tail/'), limit: TILE_WIDTH })).map(entry => entry.value)
+    const levels = [tail.map(entry => leafHash(p, entry)), ...await Promise.all(Array.from({ length: LEVELS_MAX - 1 }, (_, i) => store.get(this.#key(`edge/${i + 1}`)).then(bytes => (bytes === undefined ? [] : splitTile(bytes, Math.floor(bytes.length / HASH_BYTES))))))]
+    const edge: Edge = { signed, size: checkpoint.size, tail, levels }
+    const whole = levels.every((hashes, level) => hashes.length === Math.floor(checkpoint.size / TILE_WIDTH ** level) % TILE_WIDTH)
+    if (!whole || !equal(rootAt(p, edge.size, edgeHash(p, edge)), checkpoint.root)) return this.#torn(checkpoint)
+    return edge
+  }
+
+  /** Reads of several rows may straddle another writer's batch: then the checkpoint is no longer the one that was read first. */
+  async #torn(checkpoint: Checkpoint): Promise<Edge> {
+    const now = await this.#options.store.get(this.#key('signed'))
+    const moved = now !== undefined && fromUtf8(now).split('\n')[1] !== String(checkpoint.size)
+    return moved ? this.#read() : refuse('store.corrupt', this.#key('edge'), `the tree of ${checkpoint.size} entries that was signed`, 'another one', 'restore the store from a backup that the log\'s witnesses accept; do not delete it')
+  }
+
+  async #publish(now: number): Promise<Head> {
+    const { p, store, witnesses } = this.#options
+    const { signed } = this.#edge
+    if (signed === undefined) return refuse('log.unavailable', 'log', 'a log with an entry', 'an empty one')
+    const text = fromUtf8(signed)
     const checkpoint = orRefuse(parseCheckpoint(text))
-    return { checkpoint, text, ...orRefuse(verifyCheckpoint(p, checkpoint, policy)) }
+    const request = { checkpoint: text, policy: this.policy, prove: (old: number) => this.#overTiles(hashAt => consistencyProof(p, old, checkpoint.size, hashAt)) }
+    const answers = await firstOf(witnesses.map(witness => attemptAsync(async () => orRefuse(await witness.cosign(request, now)))), this.policy.quorum)
+    const cosigned = formatNote({ text: checkpoint.note.text, signatures: [...checkpoint.note.signatures, ...answers.flatMap(answer => (answer.ok ? [answer.value] : []))] })
+    const head = await attemptAsync(async () => this.#headOf(cosigned, now))
+    if (!head.ok) return refuse(head.refusal.code, head.refusal.at, head.refusal.expected, [head.refusal.got, ...answers.flatMap(answer => (answer.ok ? [] : [`${answer.refusal.code}: ${answer.refusal.expected}, not ${answer.refusal.got}`]))].join('; '))
+    await this.#keepShown(store, head.value)
+    this.#show(head.value)
+    return head.value
   }
-  // Signatures over one text hold or do not, so a text that was verified is not verified again.
-  let verified: Head | undefined
-  const shown = (store: LedgerReader): Head | undefined => {
-    const text = readText(store, KEYS.shown)
-    if (text === undefined) return undefined
-    if (verified?.text !== text) verified = headOf(text)
-    return verified
+
+  /** A head once shown is never replaced by a shorter one, whichever process writes last. */
+  async #keepShown(store: Store, head: Head): Promise<void> {
+    for (;;) {
+      const before = await store.get(this.#key('shown'))
+      if (before !== undefined && orRefuse(parseCheckpoint(fromUtf8(before))).size > head.size) return
+      const written = await store.write({ expect: [{ key: this.#key('shown'), value: before }], put: [{ key: this.#key('shown'), value: utf8(head.text) }] })
+      if (!written.moved) return
+    }
   }
-  return {
-    origin, policy, size, head: shown,
-    append: (tx, entries) => {
-      const first = size(tx)
-      entries.forEach((entry, i) => appendOne(p, tx, first + i, entry))
-      const root = rootAt(p, first + entries.length, hashAt(tx))
-      const note = signNote(p, { text: checkpointText(origin, first + entries.length, root), signatures: [] }, origin, signer)
-      tx.put(KEYS.size, utf8(String(first + entries.length)))
-      tx.put(KEYS.signed, utf8(formatNote(note)))
-      return first
-    },
-    cosign: (store, write, now) => attempt(() => {
-      const signed = readText(store, KEYS.signed) ?? refuse('log.unavailable', 'log', 'a log with an entry', 'an empty one')
-      const checkpoint = orRefuse(parseCheckpoint(signed))
-      const answers = options.witnesses.map(witness => attempt(() => {
-        const old = witness.size(origin)
-        return orRefuse(witness.cosign({ old, proof: consistencyProof(p, old, checkpoint.size, hashAt(store)), checkpoint: signed, policy }, now))
-      }))
-      const text = formatNote({ text: checkpoint.note.text, signatures: [...checkpoint.note.signatures, ...answers.flatMap(answer => (answer.ok ? [answer.value] : []))] })
-      const head = attempt(() => headOf(text))
-      if (!head.ok) return refuse(head.refusal.code, head.refusal.at, head.refusal.expected, [head.refusal.got, ...answers.flatMap(answer => (answer.ok ? [] : [`${answer.refusal.code} at ${answer.refusal.at}`]))].join('; '))
-      write(tx => tx.put(KEYS.shown, utf8(text)))
-      return head.value
-    }),
-    prove: (store, index) => attempt(() => {
-      const head = shown(store)
-      if (head === undefined || !(index < head.checkpoint.size)) return refuse('log.unavailable', 'log', `a witnessed tree with entry ${index}`, `one of ${head?.checkpoint.size ?? 0} entries`)
-      return formatProof({ index, path: inclusionProof(p, index, head.checkpoint.size, hashAt(store)), checkpoint: head.text })
-    }),
-    entry: (store, index) => store.get(KEYS.entry(index)),
-    hash: (store, level, index) => store.get(KEYS.hash(level, index)),
+
+  #show(head: Head): void {
+    if (this.#head === undefined || head.size >= this.#head.size) this.#head = head
+  }
+
+  /** Without a quorum nobody else vouches for the time: it is the log's own. */
+  #headOf(text: string, now = 0): Head {
+    const checkpoint = orRefuse(parseCheckpoint(text))
+    const { witnesses, time } = orRefuse(verifyCheckpoint(this.#options.p, checkpoint, this.policy))
+    return { text, size: checkpoint.size, root: checkpoint.root, witnesses, time: this.policy.quorum === 0 ? now : time }
+  }
+
+  /** Which tiles a proof needs does not depend on their hashes: it is made once to learn that, and again with what was read. */
+  async #overTiles<T>(compute: (hashAt: HashAt) => T): Promise<T> {
+    const { p } = this.#options
+    const { size } = this.#edge
+    const needed = new Map<string, Tile>()
+    const name = ({ level, index }: Tile) => tilePath(level, index)
+    compute(hashAtFromTiles(p, size, tile => {
+      needed.set(name(tile), tile)
+      return new Uint8Array(HASH_BYTES * tile.width)
+    }))
+    const read = new Map(await Promise.all([...needed].map(async ([path, { level, index, width }]): Promise<[string, Uint8Array]> => [path, (await this.#tile(Number(level), index)).subarray(0, HASH_BYTES * width)])))
+    return compute(hashAtFromTiles(p, size, tile => read.get(name(tile)) ?? NOTHING))
+  }
+
+  async #tile(level: number, index: number): Promise<Uint8Array> {
+    const { size, levels } = this.#edge
+    if (index === Math.floor(size / TILE_WIDTH ** (level + 1))) return concat(...levels[level] ?? [])
+    return this.#whole(`tile/${level}/${index}`)
+  }
+
+  async #bundle(index: number): Promise<readonly Uint8Array[]> {
+    const { size, tail } = this.#edge
+    return index === Math.floor(size / TILE_WIDTH) ? tail : orRefuse(parseBundle(await this.#whole(`bundle/${index}`), TILE_WIDTH))
+  }
+
+  async #whole(rest: string): Promise<Uint8Array> {
+    const known = this.#kept.get(rest)
+    if (known !== undefined) return known
+    const value = await this.#options.store.get(this.#key(rest)) ?? refuse('store.corrupt', this.#key(rest), 'a part of the log', 'nothing')
+    if (this.#kept.size >= CACHE_MAX) this.#kept.clear()
+    this.#kept.set(rest, value)
+    return value
   }
 }
 
-/** Writes the entry, its leaf, and every subtree that it completes. */
-function appendOne(p: Primitives, tx: LedgerTx, index: number, entry: Uint8Array): void {
-  if (entry.length > ENTRY_BYTES_MAX) refuse('bytes.too-large', 'log.entry', `at most ${ENTRY_BYTES_MAX} bytes`, `${entry.length} bytes`)
-  tx.put(KEYS.entry(index), entry)
-  let hash = leafHash(p, entry)
-  tx.put(KEYS.hash(0, index), hash)
-  for (let [level, at] = [0, index]; at % 2 === 1; [level, at] = [level + 1, (at - 1) / 2]) {
-    const left = tx.get(KEYS.hash(level, at - 1)) ?? refuse('store.corrupt', KEYS.hash(level, at - 1), 'a hash of the log', 'nothing')
-    hash = nodeHash(p, left, hash)
-    tx.put(KEYS.hash(level + 1, (at - 1) / 2), hash)
-  }
+const PUBLISH_TRIES = 3
+const HASH_BYTES = 32
+const NOTHING = new Uint8Array(0)
+
+/** The root of a full tile: the hash that stands for it in the level above. */
+function tileRoot(p: Primitives, hashes: readonly Uint8Array[]): Uint8Array {
+  const bytes = concat(...hashes)
+  const half = hashAtFromTiles(p, TILE_WIDTH, () => bytes)
+  return nodeHash(p, half(7, 0), half(7, 1))
 }
 
-function readText(store: LedgerReader, key: string): string | undefined {
-  const bytes = store.get(key)
-  return bytes === undefined ? undefined : fromUtf8(bytes, key)
+/** Hashes that the open tiles give: all that the root of the newest tree needs. */
+const edgeHash = (p: Primitives, edge: Pick<Edge, 'size' | 'levels'>): HashAt => hashAtFromTiles(p, edge.size, ({ level }) => concat(...edge.levels[Number(level)] ?? []))
+
+/** Answers in the order they come, until enough are good or all are there: a witness that is slow or away delays nobody. */
+async function firstOf<T>(waiting: readonly Promise<Result<T>>[], need: number): Promise<Result<T>[]> {
+  const answers: Result<T>[] = []
+  const left = new Map(waiting.map((promise, i) => [i, promise.then(answer => ({ i, answer }))]))
+  while (left.size > 0 && (need === 0 || answers.filter(answer => answer.ok).length < need)) {
+    const { i, answer } = await Promise.race(left.values())
+    left.delete(i)
+    answers.push(answer)
+  }
+  return answers
 }

@@ -15,6 +15,7 @@ import { formatKey } from '@cloister/core/crypto/keys'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import { evidenceDigest } from '@cloister/core/evidence/index'
 import { simulatedChip, type Launched } from '@cloister/core/evidence/simulated/chip'
+import { smallLog } from './log.fixture.ts'
 import { parsePolicy, type LogPolicy } from '@cloister/core/log/policy'
 import { encodeReceipt, parseReceipt, verifyReceiptSignature } from '@cloister/core/receipt/receipt'
 import { orRefuse, type Refusal, type Result } from '@cloister/core/refusal'
@@ -23,9 +24,6 @@ import { parseBundle, verifyReceipt, type Logged, type ReceiptBundle, type Verif
 import fc from 'fast-check'
 import { generateSigner, nodePrimitives as p } from '../crypto/node.ts'
 import { SIMULATED_ASK_KEY } from '../guest/attesters/simulated-key.ts'
-import { openLedger } from './ledger.ts'
-import type { LedgerTx } from './store.ts'
-import { openWitness } from './witness.ts'
 
 const NOW = 1_800_000_000
 const GUEST = '11'.repeat(48)
@@ -93,17 +91,9 @@ function make(wrong: Wrong = {}): { bundle: ReceiptBundle; policy: LogPolicy; li
 }
 
 function logAll(envelopes: Record<'enacted' | 'released' | 'ran', string>, { order = ['enacted', 'released', 'ran'], witnessedAt = NOW, quorum = 1 }: Wrong): { logged: Record<'enacted' | 'released' | 'ran', Logged>; policy: LogPolicy } {
-  const memory = () => {
-    const kept = new Map<string, Uint8Array>()
-    const tx: LedgerTx = { get: key => kept.get(key), put: (key, value) => void kept.set(key, value) }
-    return { ...tx, write: (body: (inside: LedgerTx) => void) => body(tx) }
-  }
-  const [store, witness] = [memory(), openWitness(p, 'w.test', generateSigner('ed25519'), memory())]
-  const ledger = openLedger({ p, origin: 'log.test', signer: generateSigner('ed25519'), witnesses: [witness], quorum })
-  store.write(tx => ledger.append(tx, order.map(verb => utf8(envelopes[verb]))))
-  orRefuse(ledger.cosign(store, body => store.write(body), witnessedAt))
-  const part = (verb: 'enacted' | 'released' | 'ran'): Logged => ({ envelope: envelopes[verb], proof: orRefuse(ledger.prove(store, order.indexOf(verb))) })
-  return { logged: { enacted: part('enacted'), released: part('released'), ran: part('ran') }, policy: ledger.policy }
+  const { policy, prove } = smallLog(p, { origin: 'log.test', signer: generateSigner('ed25519'), witness: generateSigner('ed25519'), quorum, time: witnessedAt }, order.map(verb => utf8(envelopes[verb])))
+  const part = (verb: 'enacted' | 'released' | 'ran'): Logged => ({ envelope: envelopes[verb], proof: prove(order.indexOf(verb)) })
+  return { logged: { enacted: part('enacted'), released: part('released'), ran: part('ran') }, policy }
 }
 
 const judge = (wrong: Wrong = {}, options: Partial<VerifyReceiptOptions> = {}) => {

@@ -17,10 +17,10 @@ export function withFault(store: Store, fault: Fault): Store {
     list: range => store.list(range),
     load: namespace => store.load(namespace),
     close: () => store.close(),
-    write: (at, body) => {
-      if (++writes !== fault.nth) return store.write(at, body)
+    write: async batch => {
+      if (++writes !== fault.nth) return store.write(batch)
       fault.touched = true
-      if (fault.mode === 'persisted') store.write(at, body)
+      if (fault.mode === 'persisted') await store.write(batch)
       return refuse('store.full', 'write', 'a completed write', `an injected failure (${fault.mode})`)
     },
   }

@@ -2,71 +2,90 @@
  * A store in memory: for the simulation and for tests, never for a service. Several views may stand on one `Disk`, like
  * processes on one file, and a disk can be copied and set back, as a hostile host would.
  */
-import type { Entry, Range, Store, Tx, Written } from './store.ts'
-import { checkEntry, checkSum, checkTag, corrupt, EMPTY_HEAD, moveSum, tagOf, type Head } from './tags.ts'
+import type { Batch, Entry, Range, Store, Written } from './store.ts'
+import { checkBatch, checkEntry, checkSum, checkTag, corrupt, EMPTY_HEAD, isExpected, moveSum, tagOf, type Head } from './tags.ts'
 
+interface Kept { readonly value: Uint8Array; readonly tag: Uint8Array }
 /** What would be on the disk. `entries` and `head` are replaced as a whole by every write. */
-export interface Disk { head: Head; entries: ReadonlyMap<string, { readonly value: Uint8Array; readonly tag: Uint8Array }> }
+export interface Disk { head: Head; entries: ReadonlyMap<string, Kept> }
 
 export const emptyDisk = (): Disk => ({ head: EMPTY_HEAD, entries: new Map() })
 
 export function openMemoryStore(disk: Disk, key: Uint8Array): Store {
-  let open = true
-  const need = () => { if (!open) corrupt('store', 'an open store', 'closed') }
-  const read = (entries: Disk['entries'], name: string) => {
-    const entry = entries.get(name)
-    if (entry !== undefined) checkTag(key, name, entry.value, entry.tag)
-    return entry
-  }
-  const list = ({ prefix, after = '', limit = Infinity }: Range): Entry[] => [...disk.entries.keys()]
-    .filter(name => name.startsWith(prefix) && name > after).sort().slice(0, limit)
-    .map(name => ({ key: name, value: read(disk.entries, name)?.value ?? new Uint8Array(0) }))
-  return {
-    version: () => { need(); return disk.head.version },
-    get: name => { need(); checkEntry(name); return read(disk.entries, name)?.value },
-    list: range => { need(); return list(range) },
-    load: namespace => {
-      need()
-      const entries = list({ prefix: `${namespace}/` })
-      checkSum(disk.head, namespace, key, entries)
-      return { version: disk.head.version, entries }
-    },
-    write: <T>(at: number | undefined, body: (tx: Tx) => T): Written<T> => {
-      need()
-      if (at !== undefined && at !== disk.head.version) return { moved: true }
-      const changed = overlay(disk, key, read)
-      const value = body(changed.tx)
-      const version = disk.head.version + (at === undefined ? 0 : 1)
-      changed.settle(version)
-      return { moved: false, value, version }
-    },
-    close: () => { open = false },
-  }
+  return new MemoryStore(disk, key)
 }
 
-function overlay(disk: Disk, key: Uint8Array, read: (entries: Disk['entries'], name: string) => { value: Uint8Array; tag: Uint8Array } | undefined) {
-  const pending = new Map<string, { value: Uint8Array; tag: Uint8Array } | undefined>()
-  const current = (name: string) => (pending.has(name) ? pending.get(name) : read(disk.entries, name))
-  const tx: Tx = {
-    get: name => current(name)?.value,
-    put: (name, value) => {
-      checkEntry(name, value)
-      pending.set(name, { value: value.slice(), tag: tagOf(key, name, value) })
-    },
-    delete: name => { pending.set(name, undefined) },
+class MemoryStore implements Store {
+  readonly #disk: Disk
+  readonly #key: Uint8Array
+  #open = true
+
+  constructor(disk: Disk, key: Uint8Array) {
+    this.#disk = disk
+    this.#key = key
   }
-  const settle = (version: number) => {
-    const entries = new Map(disk.entries)
-    let head = disk.head
-    for (const [name, after] of pending) {
-      const before = entries.get(name)
-      if (before === undefined && after === undefined) continue
+
+  async version(): Promise<number> {
+    this.#need()
+    return this.#disk.head.version
+  }
+
+  async get(name: string): Promise<Uint8Array | undefined> {
+    this.#need()
+    checkEntry(name)
+    return this.#read(name)?.value
+  }
+
+  async list(range: Range): Promise<Entry[]> {
+    this.#need()
+    return this.#list(range)
+  }
+
+  async load(namespace: string): Promise<{ version: number; entries: Entry[] }> {
+    this.#need()
+    const entries = this.#list({ prefix: `${namespace}/` })
+    checkSum(this.#disk.head, namespace, this.#key, entries)
+    return { version: this.#disk.head.version, entries }
+  }
+
+  async write(batch: Batch): Promise<Written> {
+    this.#need()
+    checkBatch(batch)
+    const { at, expect = [], put = [] } = batch
+    if (at !== undefined && at !== this.#disk.head.version) return { moved: true }
+    if (expect.some(({ key, value }) => !isExpected(value, this.#read(key)?.value))) return { moved: true }
+    const entries = new Map(this.#disk.entries)
+    let head = this.#disk.head
+    const set = (name: string, after: Kept | undefined) => {
+      const before = this.#read(name)
+      if (before === undefined && after === undefined) return
       head = moveSum(head, name, before?.tag, after?.tag)
       if (after === undefined) entries.delete(name)
       else entries.set(name, after)
     }
-    disk.entries = entries
-    disk.head = { ...head, version }
+    for (const { key, value } of put) set(key, { value: value.slice(), tag: tagOf(this.#key, key, value) })
+    for (const name of batch.delete ?? []) set(name, undefined)
+    this.#disk.entries = entries
+    this.#disk.head = at === undefined ? head : { ...head, version: at + 1 }
+    return { moved: false, version: this.#disk.head.version }
   }
-  return { tx, settle }
+
+  async close(): Promise<void> {
+    this.#open = false
+  }
+
+  #need(): void {
+    if (!this.#open) corrupt('store', 'an open store', 'closed')
+  }
+
+  #read(name: string): Kept | undefined {
+    const entry = this.#disk.entries.get(name)
+    if (entry !== undefined) checkTag(this.#key, name, entry.value, entry.tag)
+    return entry
+  }
+
+  #list({ prefix, after = '', limit = Infinity }: Range): Entry[] {
+    return [...this.#disk.entries.keys()].filter(name => name.startsWith(prefix) && name > after).sort().slice(0, limit)
+      .map(name => ({ key: name, value: this.#read(name)?.value ?? new Uint8Array(0) }))
+  }
 }

@@ -9,8 +9,8 @@ import { closeSync, fchmodSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { Refused, refuse } from '@cloister/core/refusal'
-import type { Entry, Range, Store, Tx, Written } from './store.ts'
-import { checkEntry, checkSum, checkTag, corrupt, decodeHead, EMPTY_HEAD, encodeHead, moveSum, namespaceOf, tagOf, type Head } from './tags.ts'
+import type { Batch, Entry, Range, Store, Written } from './store.ts'
+import { checkBatch, checkEntry, checkSum, checkTag, corrupt, decodeHead, EMPTY_HEAD, encodeHead, isExpected, moveSum, tagOf, type Head } from './tags.ts'
 
 export interface SqliteOptions {
   readonly path: string
@@ -26,17 +26,17 @@ export interface SqliteOptions {
  *
  * @example
  * const store = openSqliteStore({ path: 'state/broker.db', key })
- * store.write(store.version(), tx => tx.put('broker/x', bytes))
+ * await store.write({ at: await store.version(), put: [{ key: 'broker/x', value: bytes }] })
  */
 export function openSqliteStore(options: SqliteOptions): Store {
   return new SqliteStore(options)
 }
 
-const FORMAT = 1
+const FORMAT = 2
 const WAIT_MS = 5_000
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), value BLOB NOT NULL, tag BLOB NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL, tag BLOB NOT NULL) STRICT, WITHOUT ROWID;`
+  CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL, tag BLOB NOT NULL) STRICT;`
 
 class SqliteStore implements Store {
   readonly #db: DatabaseSync
@@ -62,59 +62,65 @@ class SqliteStore implements Store {
     this.#checkWhole()
   }
 
-  version(): number {
+  async version(): Promise<number> {
     return this.#run('version', () => this.#head().version)
   }
 
-  get(key: string): Uint8Array | undefined {
+  async get(key: string): Promise<Uint8Array | undefined> {
     checkEntry(key)
     return this.#run(key, () => this.#read(key)?.value)
   }
 
-  list({ prefix, after, limit }: Range): Entry[] {
+  async list({ prefix, after, limit }: Range): Promise<Entry[]> {
     return this.#run(prefix, () => this.#list(after !== undefined && after > prefix ? after : prefix, prefix, limit ?? -1))
   }
 
-  load(namespace: string): { version: number; entries: Entry[] } {
-    return this.#run(namespace, () => this.#transaction('BEGIN', () => {
-      const head = this.#head()
-      const entries = this.#list(`${namespace}/`, `${namespace}/`, -1)
-      checkSum(head, namespace, this.#key, entries)
-      return { version: head.version, entries }
-    }))
+  async load(namespace: string): Promise<{ version: number; entries: Entry[] }> {
+    return this.#run(namespace, () => this.#transaction('BEGIN', () => this.#load(namespace)))
   }
 
-  write<T>(at: number | undefined, body: (tx: Tx) => T): Written<T> {
-    return this.#run('write', () => this.#transaction('BEGIN IMMEDIATE', () => {
-      let head = this.#head()
-      if (at !== undefined && head.version !== at) return { moved: true }
-      const tx: Tx = {
-        get: key => this.#read(key)?.value,
-        put: (key, value) => {
-          checkEntry(key, value)
-          const tag = tagOf(this.#key, key, value)
-          head = moveSum(head, key, this.#read(key)?.tag, tag)
-          this.#sql.put.run(key, value, tag)
-        },
-        delete: key => {
-          const before = this.#read(key)
-          if (before === undefined) return
-          head = moveSum(head, key, before.tag, undefined)
-          this.#sql.remove.run(key)
-        },
-      }
-      const value = body(tx)
-      if (at !== undefined) head = { ...head, version: head.version + 1 }
-      const encoded = encodeHead(this.#key, head)
-      this.#sql.setHead.run(encoded.value, encoded.tag)
-      return { moved: false, value, version: head.version }
-    }))
+  async write(batch: Batch): Promise<Written> {
+    checkBatch(batch)
+    return this.#run('write', () => this.#transaction('BEGIN IMMEDIATE', () => this.#write(batch)))
   }
 
-  close(): void {
+  async close(): Promise<void> {
     if (this.#stopped === 'closed') return
     this.#stopped = 'closed'
     this.#db.close()
+  }
+
+  #load(namespace: string): { version: number; entries: Entry[] } {
+    const head = this.#head()
+    const entries = this.#list(`${namespace}/`, `${namespace}/`, -1)
+    checkSum(head, namespace, this.#key, entries)
+    return { version: head.version, entries }
+  }
+
+  #write({ at, expect = [], put = [], delete: gone = [] }: Batch): Written {
+    let head = this.#head()
+    if (at !== undefined && head.version !== at) return { moved: true }
+    if (expect.some(({ key, value }) => !isExpected(value, this.#read(key)?.value))) return { moved: true }
+    for (const { key, value } of put) {
+      const tag = tagOf(this.#key, key, value)
+      head = moveSum(head, key, this.#tagAt(key), tag)
+      this.#sql.put.run(key, value, tag)
+    }
+    for (const key of gone) {
+      const before = this.#tagAt(key)
+      if (before === undefined) continue
+      head = moveSum(head, key, before, undefined)
+      this.#sql.remove.run(key)
+    }
+    if (at !== undefined) head = { ...head, version: at + 1 }
+    const encoded = encodeHead(this.#key, head)
+    this.#sql.setHead.run(encoded.value, encoded.tag)
+    return { moved: false, version: head.version }
+  }
+
+  /** The tag of what stands there; checked, so that a forged entry cannot be taken out of the sum. */
+  #tagAt(key: string): Uint8Array | undefined {
+    return this.#read(key)?.tag
   }
 
   /** Everything SQLite says passes here: its errors become refusals, and a failed disk stops the store. */
@@ -160,13 +166,14 @@ class SqliteStore implements Store {
     })
   }
 
+  /** The log's own tree proves what the log holds, wherever it is read: it is not read whole here. */
   #checkWhole(): void {
     this.#run('store', () => {
-      const check = this.#db.prepare('PRAGMA quick_check(1)').get()
-      if (check === undefined || Object.values(check)[0] !== 'ok') corrupt('store', 'a whole database', 'a damaged one')
-      for (const namespace of Object.keys(this.#head().spaces)) this.load(namespace)
-      const spaces = new Set(this.#sql.list.all('', '~', -1).map(row => namespaceOf(String(row['key']))))
-      for (const space of spaces) if (!(space in this.#head().spaces)) corrupt(space, 'a namespace that was written', 'an unknown one')
+      const { spaces } = this.#head()
+      for (const namespace of Object.keys(spaces)) if (namespace !== 'log') this.#load(namespace)
+      for (const row of this.#db.prepare("SELECT DISTINCT substr(key, 1, instr(key, '/') - 1) AS space FROM entries").all()) {
+        if (!Object.hasOwn(spaces, String(row['space']))) corrupt(String(row['space']), 'a namespace that was written', 'an unknown one')
+      }
     })
   }
 }

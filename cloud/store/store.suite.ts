@@ -5,136 +5,172 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { utf8 } from '@cloister/core/bytes/text'
-import { attempt, type RefusalCode } from '@cloister/core/refusal'
+import { attemptAsync, type RefusalCode } from '@cloister/core/refusal'
 import { withFault, type FaultMode } from './faults.ts'
-import type { Store } from './store.ts'
+import type { Entry, Store } from './store.ts'
 
 export interface StoreSubject {
   readonly name: string
   /** A fresh, empty place to keep things. */
-  place(): StorePlace
+  place(): Promise<StorePlace>
 }
 
 export interface StorePlace {
-  open(): Store
+  open(): Promise<Store>
   /** Flip a bit of the stored value of `key`; put an older value with its own tag back; drop an entry. */
-  damage(kind: 'flip' | 'older' | 'drop', key: string, older?: Uint8Array): void
-  remove(): void
+  damage(kind: 'flip' | 'older' | 'drop', key: string, older?: Uint8Array): Promise<void>
+  remove(): Promise<void>
 }
 
 export function testStore(subject: StoreSubject): void {
-  const check = (name: string, body: (place: StorePlace) => void) => test(`${subject.name}: ${name}`, () => {
-    const place = subject.place()
+  const check = (name: string, body: (place: StorePlace) => Promise<void>) => test(`${subject.name}: ${name}`, async () => {
+    const place = await subject.place()
     try {
-      body(place)
+      await body(place)
     } finally {
-      place.remove()
+      await place.remove()
     }
   })
 
-  check('what was written is there after opening again', place => {
-    const store = place.open()
-    assert.equal(store.version(), 0)
-    const written = store.write(0, tx => { tx.put('a/1', utf8('one')); tx.put('a/2', utf8('two')); tx.put('b/1', utf8('other')); return 'done' })
-    assert.deepEqual(written, { moved: false, value: 'done', version: 1 })
-    store.write(1, tx => tx.delete('a/1'))
-    store.close()
-    const again = place.open()
-    assert.equal(again.version(), 2)
-    assert.equal(again.get('a/1'), undefined)
-    assert.deepEqual(text(again.get('a/2')), 'two')
-    assert.deepEqual(again.list({ prefix: 'a/' }).map(entry => entry.key), ['a/2'])
-    assert.deepEqual(again.load('a').entries.length, 1)
-    again.close()
+  check('what was written is there after opening again', async place => {
+    const store = await place.open()
+    assert.equal(await store.version(), 0)
+    assert.deepEqual(await store.write({ at: 0, put: entries({ 'a/1': 'one', 'a/2': 'two', 'b/1': 'other' }) }), { moved: false, version: 1 })
+    await store.write({ at: 1, delete: ['a/1', 'a/never'] })
+    await store.close()
+    const again = await place.open()
+    assert.equal(await again.version(), 2)
+    assert.equal(await again.get('a/1'), undefined)
+    assert.equal(text(await again.get('a/2')), 'two')
+    assert.deepEqual((await again.list({ prefix: 'a/' })).map(entry => entry.key), ['a/2'])
+    assert.equal((await again.load('a')).entries.length, 1)
+    await again.close()
   })
 
-  check('listing is ordered, bounded and can go on', place => {
-    const store = place.open()
-    store.write(0, tx => { for (const key of ['a/3', 'a/1', 'a/2', 'b/1']) tx.put(key, utf8(key)) })
-    assert.deepEqual(store.list({ prefix: 'a/' }).map(entry => entry.key), ['a/1', 'a/2', 'a/3'])
-    assert.deepEqual(store.list({ prefix: 'a/', after: 'a/1', limit: 1 }).map(entry => entry.key), ['a/2'])
-    store.close()
+  check('listing is ordered, bounded and can go on', async place => {
+    const store = await place.open()
+    await store.write({ at: 0, put: entries({ 'a/3': '3', 'a/1': '1', 'a/2': '2', 'b/1': '1', 'aa/1': '1' }) })
+    assert.deepEqual((await store.list({ prefix: 'a/' })).map(entry => entry.key), ['a/1', 'a/2', 'a/3'])
+    assert.deepEqual((await store.list({ prefix: 'a/', after: 'a/1', limit: 1 })).map(entry => entry.key), ['a/2'])
+    await store.close()
   })
 
-  check('a body that throws leaves nothing behind', place => {
-    const store = place.open()
-    assert.throws(() => store.write(0, tx => { tx.put('a/1', utf8('x')); throw new Error('no') }), /no/)
-    assert.equal(store.get('a/1'), undefined)
-    assert.equal(store.version(), 0)
-    store.write(0, tx => tx.put('a/1', utf8('y')))
-    assert.equal(store.load('a').entries.length, 1)
-    store.close()
+  check('a write that is refused leaves nothing behind', async place => {
+    const store = await place.open()
+    assert.equal(await codeOf(() => store.write({ at: 0, put: [...entries({ 'a/1': 'x' }), { key: 'a/2', value: new Uint8Array(9 << 20) }] })), 'store.full')
+    await assert.rejects(store.write({ at: 0, put: [...entries({ 'a/1': 'x' }), ...entries({ 'a/1': 'y' })] }), RangeError)
+    await assert.rejects(store.write({ at: 0, put: entries({ 'a/1': 'x' }), delete: ['a/1'] }), RangeError)
+    assert.equal(await store.get('a/1'), undefined)
+    assert.equal(await store.version(), 0)
+    await store.write({ at: 0, put: entries({ 'a/1': 'y' }) })
+    assert.equal((await store.load('a')).entries.length, 1)
+    await store.close()
   })
 
-  check('inside a transaction its own writes are seen', place => {
-    const store = place.open()
-    const seen = store.write(0, tx => { tx.put('a/1', utf8('x')); tx.put('a/1', utf8('z')); const value = text(tx.get('a/1')); tx.delete('a/1'); return [value, tx.get('a/1')] })
-    assert.deepEqual(seen, { moved: false, value: ['z', undefined], version: 1 })
-    store.close()
+  check('what a write expects is compared, byte for byte, and absence is a value', async place => {
+    const store = await place.open()
+    const write = (value: string | undefined, next: string) => store.write({ expect: [{ key: 'a/1', value: value === undefined ? undefined : utf8(value) }], put: entries({ 'a/1': next }) })
+    assert.deepEqual(await write('x', 'y'), { moved: true })
+    assert.deepEqual(await write(undefined, 'x'), { moved: false, version: 0 })
+    assert.deepEqual(await write(undefined, 'y'), { moved: true })
+    assert.deepEqual(await write('', 'y'), { moved: true })
+    assert.deepEqual(await write('x', 'y'), { moved: false, version: 0 })
+    assert.equal(text(await store.get('a/1')), 'y')
+    await store.close()
   })
 
-  check('two writers: the second is told that the store moved (row 119)', place => {
-    const [one, two] = [place.open(), place.open()]
-    const version = two.version()
-    one.write(one.version(), tx => tx.put('a/1', utf8('one')))
-    assert.deepEqual(two.write(version, tx => tx.put('a/1', utf8('two'))), { moved: true })
-    assert.equal(text(two.get('a/1')), 'one')
-    assert.equal(two.write(two.version(), tx => tx.put('a/1', utf8('two'))).moved, false)
-    assert.equal(text(one.get('a/1')), 'two')
-    one.close()
-    two.close()
+  check('two writers: the second is told that the store moved (row 119)', async place => {
+    const [one, two] = [await place.open(), await place.open()]
+    const version = await two.version()
+    await one.write({ at: await one.version(), put: entries({ 'a/1': 'one' }) })
+    assert.deepEqual(await two.write({ at: version, put: entries({ 'a/1': 'two' }) }), { moved: true })
+    assert.equal(text(await two.get('a/1')), 'one')
+    assert.equal((await two.write({ at: await two.version(), put: entries({ 'a/1': 'two' }) })).moved, false)
+    assert.equal(text(await one.get('a/1')), 'two')
+    await one.close()
+    await two.close()
   })
 
-  check('a write without a version does not move it', place => {
-    const store = place.open()
-    store.write(0, tx => tx.put('a/1', utf8('x')))
-    assert.equal(store.write(undefined, tx => tx.put('a/2', utf8('y'))).moved, false)
-    assert.equal(store.version(), 1)
-    store.close()
+  check('two writers at once: one of them wins, and nothing is lost', async place => {
+    const stores = [await place.open(), await place.open()]
+    const add = async (store: Store) => {
+      for (;;) {
+        const version = await store.version()
+        const found = await count(store)
+        const written = await store.write({ at: version, put: entries({ 'a/count': String(found + 1) }) })
+        if (!written.moved) return
+      }
+    }
+    await Promise.all(stores.flatMap(store => Array.from({ length: 10 }, () => add(store))))
+    const [store] = stores
+    assert.equal(store === undefined ? 0 : await count(store), 20)
+    assert.equal(await store?.version(), 20)
+    for (const one of stores) await one.close()
+  })
+
+  check('a write without a version does not move it', async place => {
+    const store = await place.open()
+    await store.write({ at: 0, put: entries({ 'a/1': 'x' }) })
+    assert.deepEqual(await store.write({ put: entries({ 'a/2': 'y' }) }), { moved: false, version: 1 })
+    assert.equal(await store.version(), 1)
+    await store.close()
   })
 
   for (const kind of ['flip', 'older', 'drop'] as const) {
-    check(`a value that was damaged (${kind}) is refused, never absent and never made anew (row 114)`, place => {
-      const store = place.open()
-      store.write(0, tx => tx.put('a/1', utf8('old')))
-      store.write(1, tx => { tx.put('a/1', utf8('new')); tx.put('a/2', utf8('more')) })
-      store.close()
-      place.damage(kind, 'a/1', utf8('old'))
-      assert.equal(codeOf(() => { const again = place.open(); again.load('a') }), 'store.corrupt')
+    check(`a value that was damaged (${kind}) is refused, never absent and never made anew (row 114)`, async place => {
+      const store = await place.open()
+      await store.write({ at: 0, put: entries({ 'a/1': 'old' }) })
+      await store.write({ at: 1, put: entries({ 'a/1': 'new', 'a/2': 'more' }) })
+      await store.close()
+      await place.damage(kind, 'a/1', utf8('old'))
+      assert.equal(await codeOf(async () => (await place.open()).load('a')), 'store.corrupt')
     })
   }
 
   for (const mode of ['not-persisted', 'persisted'] satisfies FaultMode[]) {
-    check(`the N-th write fails, ${mode}: opened again, the store is as the mode says (row 111)`, place => {
+    check(`the N-th write fails, ${mode}: opened again, the store is as the mode says (row 111)`, async place => {
       for (let nth = 1, reached = true; reached; nth++) {
         const fault = { mode, nth, touched: false }
-        const store = withFault(place.open(), fault)
-        const start = count(store)
+        const store = withFault(await place.open(), fault)
+        const start = await count(store)
         let done = start
-        const code = codeOf(() => { for (; done < start + 3; done++) store.write(store.version(), tx => tx.put('a/count', utf8(String(done + 1)))) })
+        const code = await codeOf(async () => { for (; done < start + 3; done++) await store.write({ at: await store.version(), put: entries({ 'a/count': String(done + 1) }) }) })
         assert.equal(code, fault.touched ? 'store.full' : undefined)
-        store.close()
-        const again = place.open()
-        assert.equal(count(again), fault.touched && mode === 'persisted' ? done + 1 : done)
-        again.close()
+        await store.close()
+        const again = await place.open()
+        assert.equal(await count(again), fault.touched && mode === 'persisted' ? done + 1 : done)
+        await again.close()
         reached = fault.touched
       }
     })
   }
 
-  check('keys are checked, values are bounded', place => {
-    const store = place.open()
-    for (const key of ['', 'a', '../x', 'a/\n', 'A/x', `a/${'x'.repeat(600)}`]) assert.throws(() => store.get(key), RangeError)
-    assert.equal(codeOf(() => store.write(0, tx => tx.put('a/1', new Uint8Array(9 << 20)))), 'store.full')
-    assert.equal(store.version(), 0)
-    store.close()
+  check('keys are checked', async place => {
+    const store = await place.open()
+    for (const key of ['', 'a', '../x', 'a/\n', 'A/x', `a/${'x'.repeat(600)}`]) {
+      await assert.rejects(store.get(key), RangeError)
+      await assert.rejects(store.write({ put: entries({ [key]: 'x' }) }), RangeError)
+      await assert.rejects(store.write({ delete: [key] }), RangeError)
+      await assert.rejects(store.write({ expect: [{ key, value: undefined }] }), RangeError)
+    }
+    await store.close()
+  })
+
+  check('a closed store answers nothing', async place => {
+    const store = await place.open()
+    await store.close()
+    await store.close()
+    assert.equal(await codeOf(() => store.get('a/1')), 'store.corrupt')
+    assert.equal(await codeOf(() => store.write({ put: entries({ 'a/1': 'x' }) })), 'store.corrupt')
   })
 }
 
+/** Entries of text. */
+export const entries = (values: Readonly<Record<string, string>>): Entry[] => Object.entries(values).map(([key, value]) => ({ key, value: utf8(value) }))
 const text = (value: Uint8Array | undefined) => (value === undefined ? undefined : new TextDecoder().decode(value))
-const count = (store: Store) => Number(text(store.get('a/count')) ?? 0)
+const count = async (store: Store) => Number(text(await store.get('a/count')) ?? 0)
 
-function codeOf(body: () => void): RefusalCode | undefined {
-  const result = attempt(body)
+export async function codeOf(body: () => Promise<unknown>): Promise<RefusalCode | undefined> {
+  const result = await attemptAsync(body)
   return result.ok ? undefined : result.refusal.code
 }

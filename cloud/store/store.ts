@@ -1,43 +1,44 @@
 /**
- * The port behind which brokers and ledgers keep what they have acknowledged: keys and values, transactions that are
- * durable before they return, and a version that makes two writers safe.
+ * The port behind which brokers, ledgers and witnesses keep what they have acknowledged: keys and values, writes that are
+ * all or nothing and durable before they return, and two ways to make several writers safe: a version, and values that
+ * must still be what they were.
  *
  * An implementation is trusted to keep and to return, not to be honest: every value carries a tag under the key it was
  * opened with, and every namespace a sum of its tags, so that a value that was altered, dropped or exchanged for an older
  * one is refused (`store.corrupt`), never read as absent. A whole store that was set back is noticed by the witnesses of
  * the log it holds. Every implementation passes `store.suite.ts`.
  *
- * Methods leave the current `attempt` with `store.full`, `store.corrupt` or `store.locked`.
+ * Methods reject with a refusal: `store.full`, `store.corrupt` or `store.locked`.
  */
 
 /** A key is `<namespace>/<rest>`: printable ASCII, at most `KEY_LENGTH_MAX` characters. */
 export interface Entry { readonly key: string; readonly value: Uint8Array }
 
-export interface Tx {
-  get(key: string): Uint8Array | undefined
-  put(key: string, value: Uint8Array): void
-  delete(key: string): void
-}
-
 export interface Range { readonly prefix: string; readonly after?: string; readonly limit?: number }
 
-/** What a write came to: `moved` when another writer was there first (nothing was written; read again and retry). */
-export type Written<T> = { readonly moved: true } | { readonly moved: false; readonly value: T; readonly version: number }
+/** One durable change. It happens as a whole, or not at all. */
+export interface Batch {
+  /** The version that it was decided on: it happens only there, and moves the store on by one. Without it the version stays. */
+  readonly at?: number
+  /** Values that must stand as they are here; `undefined`: nothing may stand there. */
+  readonly expect?: readonly { readonly key: string; readonly value: Uint8Array | undefined }[]
+  readonly put?: readonly Entry[]
+  readonly delete?: readonly string[]
+}
+/** What a write came to: `moved` when another writer was there first (nothing was written; read again and decide anew). */
+export type Written = { readonly moved: true } | { readonly moved: false; readonly version: number }
 
 export interface Store {
   /** How many versioned writes this store has seen, by anybody. */
-  version(): number
-  get(key: string): Uint8Array | undefined
+  version(): Promise<number>
+  get(key: string): Promise<Uint8Array | undefined>
   /** Entries whose keys begin with `prefix`, in order of their keys. */
-  list(range: Range): Entry[]
+  list(range: Range): Promise<Entry[]>
   /** Every entry of a namespace with the version it belongs to, checked against the namespace's sum. */
-  load(namespace: string): { readonly version: number; readonly entries: Entry[] }
-  /**
-   * One durable transaction, all or nothing. With a number the write happens only at that version and advances it by
-   * one; without, the version stays (values that need no order among writers: cosignatures, say).
-   */
-  write<T>(at: number | undefined, body: (tx: Tx) => T): Written<T>
-  close(): void
+  load(namespace: string): Promise<{ readonly version: number; readonly entries: Entry[] }>
+  /** A key stands once in a batch. */
+  write(batch: Batch): Promise<Written>
+  close(): Promise<void>
 }
 
 export const KEY_LENGTH_MAX = 512

@@ -6,7 +6,7 @@ import { createHmac } from 'node:crypto'
 import { equal, framed } from '@cloister/core/bytes/bytes'
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
 import { refuse } from '@cloister/core/refusal'
-import { KEY_LENGTH_MAX, VALUE_BYTES_MAX, type Entry } from './store.ts'
+import { KEY_LENGTH_MAX, VALUE_BYTES_MAX, type Batch, type Entry } from './store.ts'
 
 export interface Sum { readonly count: number; readonly sum: string }
 /** The first line of a store: its version and the sums of its namespaces. */
@@ -57,6 +57,20 @@ export function checkEntry(name: string, value?: Uint8Array): void {
   if (!/^[a-z]+\/[\x21-\x7e]+$/.test(name) || name.length > KEY_LENGTH_MAX) throw new RangeError(`not a key of a store: ${name.slice(0, 80)}`)
   if (value !== undefined && value.length > VALUE_BYTES_MAX) refuse('store.full', name, `at most ${VALUE_BYTES_MAX} bytes`, `${value.length} bytes`)
 }
+
+/** Keys and sizes of a batch; a key that stands twice is a bug of ours. */
+export function checkBatch({ expect = [], put = [], delete: gone = [] }: Batch): void {
+  const names = new Set<string>()
+  for (const { key } of expect) checkEntry(key)
+  for (const { key, value } of [...put, ...gone.map(key => ({ key, value: undefined }))]) {
+    checkEntry(key, value)
+    if (names.has(key)) throw new RangeError(`a key twice in one batch: ${key}`)
+    names.add(key)
+  }
+}
+
+/** Does what stands there fit what a batch expects? */
+export const isExpected = (expected: Uint8Array | undefined, found: Uint8Array | undefined): boolean => expected === undefined || found === undefined ? expected === found : equal(expected, found)
 
 export const namespaceOf = (name: string): string => name.slice(0, name.indexOf('/'))
 

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { fromHex } from '@cloister/core/bytes/hex'
 import { parseJsonObject } from '@cloister/core/bytes/json'
 import { signAct } from '@cloister/core/charter/acts'
@@ -9,9 +10,8 @@ import { charterDigest } from '@cloister/core/charter/canonical'
 import { parseCharter } from '@cloister/core/charter/parse'
 import type { Hash } from '@cloister/core/charter/types'
 import { formatKey } from '@cloister/core/crypto/keys'
-import { attempt, orRefuse, type Result } from '@cloister/core/refusal'
+import { attempt, attemptAsync, orRefuse, type Result } from '@cloister/core/refusal'
 import { depositSubject } from '../../cloud/broker/assets.ts'
-import { Journal } from '../../cloud/broker/journal.ts'
 import { step } from '../../cloud/broker/machine.ts'
 import type { Challenge, ReleaseRequest, Rules } from '../../cloud/broker/events.ts'
 import { releaseRequest } from '../../cloud/broker/requests.ts'
@@ -26,7 +26,7 @@ const KEY = new Uint8Array(32)
 const rules: Rules = { p, references: [], distrust: {}, nonceSeconds: 60 }
 const owner = generateSigner('ed25519', new Uint8Array(32).fill(1))
 
-export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
+export const verbs: Record<string, (input: unknown) => Result<unknown> | Promise<Result<unknown>>> = {
   /** { body }: what a guest posts to /v1/release. */
   'broker.request': input => attempt(() => releaseRequest(parseJsonObject(field(input, 'body')))),
   /** { age?, used? }: a release whose challenge is of that age in seconds (absent: not ours), used before or not. */
@@ -53,34 +53,33 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
     return step(rules, stateOf(new Map(founded())), { kind: 'deposit', request: { ...about, atRest: '', acts: [act] }, now: NOW, head: HEAD, next: 1 }).reply
   },
   /** { bytes }: a value of that size. */
-  'store.put': input => attempt(() => openMemoryStore(emptyDisk(), KEY).write(0, tx => tx.put('a/x', new Uint8Array(Number(optional(input, 'bytes')))))),
+  'store.put': input => attemptAsync(() => openMemoryStore(emptyDisk(), KEY).write({ at: 0, put: [{ key: 'a/x', value: new Uint8Array(Number(optional(input, 'bytes'))) }] })),
   /** { value }: the bytes (hex) that stand where others were written. */
-  'store.read': input => attempt(() => {
+  'store.read': input => attemptAsync(async () => {
     const disk = emptyDisk()
     const store = openMemoryStore(disk, KEY)
-    store.write(0, tx => tx.put('a/x', fromHex('00')))
+    await store.write({ at: 0, put: [{ key: 'a/x', value: fromHex('00') }] })
     const entry = disk.entries.get('a/x')
     if (entry !== undefined) disk.entries = new Map([['a/x', { ...entry, value: fromHex(field(input, 'value')) }]])
     return store.get('a/x')
   }),
   /** { waitMs }: how long a second writer waits for the first. */
-  'store.lock': input => {
+  'store.lock': async input => {
     const folder = mkdtempSync(join(tmpdir(), 'cloister-vector-'))
-    const open = () => openSqliteStore({ path: join(folder, 'x.db'), key: KEY, waitMs: Number(optional(input, 'waitMs')) })
-    const [first, second] = [open(), open()]
+    const path = join(folder, 'x.db')
+    const store = openSqliteStore({ path, key: KEY, waitMs: Number(optional(input, 'waitMs')) })
+    const other = new DatabaseSync(path)
+    other.exec('BEGIN IMMEDIATE')
     try {
-      return attempt(() => first.write(0, () => second.write(0, () => undefined)))
+      return await attemptAsync(() => store.write({ at: 0 }))
     } finally {
-      first.close()
-      second.close()
+      other.close()
+      await store.close()
       rmSync(folder, { recursive: true })
     }
   },
   /** { index }: the proof of an entry that no witnessed head contains. */
-  'broker.prove': input => attempt(() => {
-    const ledger = openLedger({ p, origin: 'log.test', signer: owner, witnesses: [], quorum: 0 })
-    return new Journal(p, ledger, [], openMemoryStore(emptyDisk(), KEY), () => NOW).prove(Number(optional(input, 'index')))
-  }),
+  'broker.prove': async input => (await openLedger({ p, store: openMemoryStore(emptyDisk(), KEY), origin: 'log.test', signer: owner, witnesses: [], quorum: 0 })).prove(Number(optional(input, 'index'))),
 }
 
 const HEAD = { time: NOW, witnesses: 1, size: 1 }
