@@ -228,6 +228,14 @@ test('of two that continue one checkpoint at once, a witness follows one', async
   assert.equal(results.filter(result => result.ok).length, 1)
 })
 
+test('other witnesses are asked anew: what the former ones showed is not believed, and not in the way', async () => {
+  const disk = emptyDisk()
+  held(await grow(await ledgerOf(disk, [witnessOf('w1')]), 2))
+  const other = await ledgerOf(disk, [witnessOf('w2')])
+  assert.equal(other.head(), undefined)
+  assert.equal(held(await other.publish(1)).size, 2)
+})
+
 test('an entry has at most 65,535 bytes; a log signs with Ed25519', async () => {
   const ledger = await ledgerOf(emptyDisk())
   await ledger.append([new Uint8Array(65_535)])

@@ -18,7 +18,7 @@ import { formatPolicy, verifyCheckpoint, type LogPolicy } from '@cloister/core/l
 import { formatProof } from '@cloister/core/log/proof'
 import { encodeBundle, ENTRY_BYTES_MAX, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, TILE_WIDTH, type Tile } from '@cloister/core/log/tiles'
 import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, type HashAt } from '@cloister/core/log/tree'
-import { attemptAsync, orRefuse, refuse, refusalOf, type Result } from '@cloister/core/refusal'
+import { attempt, attemptAsync, orRefuse, refuse, refusalOf, type Result } from '@cloister/core/refusal'
 import type { Batch, Entry, Store } from '../store/store.ts'
 import type { Witness } from './witness.ts'
 
@@ -154,7 +154,9 @@ class TiledLedger implements Ledger {
   async reload(): Promise<void> {
     this.#edge = await this.#read()
     const shown = await this.#options.store.get(this.#key('shown'))
-    if (shown !== undefined) this.#show(this.#headOf(fromUtf8(shown)))
+    // Shown under other witnesses, it says nothing under these: they are asked anew.
+    const head = shown === undefined ? undefined : attempt(() => this.#headOf(fromUtf8(shown)))
+    if (head?.ok === true) this.#show(head.value)
   }
 
   async publish(now: number): Promise<Result<Head>> {
