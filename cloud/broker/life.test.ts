@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { formatKey } from '@cloister/core/crypto/keys'
 import { orRefuse } from '@cloister/core/refusal'
+import type { Verb } from '@cloister/core/charter/acts'
 import type { Charter } from '@cloister/core/charter/types'
+import { generateSigner } from '../crypto/node.ts'
 import type { Broker } from './broker.ts'
 import { actOf, charterJson, codeOf, found, newWorld, put, ready, run, successor, wire, type World } from './world.fixture.ts'
 
@@ -151,4 +154,25 @@ test('keys: by the owner, for the right version and bytes; rotation needs a new 
   assert.equal(codeOf(await run(world, broker)), 'ok')
   world.now += 86_400
   assert.equal(codeOf(await run(world, broker)), 'asset.key-missing', 'past its deadline a key opens nothing')
+})
+
+test('rotation: a party exchanges its own keys after the notice, with nobody else; an owner may stop it, and the old key is nobody then', async () => {
+  const world = newWorld()
+  const broker = await ready(world)
+  const fresh = generateSigner('p256')
+  const next = successor(world.charter, charter => { charter.parties['bravo'] = { keys: [formatKey(fresh.publicKey)] } })
+  const sayAnew = (verb: Verb, charter: Charter, subject?: string) => broker.act(wire({ act: actOf({ ...world, parties: { bravo: fresh } }, 'bravo', verb, charter, subject) }))
+  orRefuse(await propose(world, broker, next, 'bravo'))
+  orRefuse(await say(world, broker, 'bravo', 'approve', next))
+  world.now += 3600
+  assert.equal(codeOf(await say(world, broker, 'bravo', 'enact', next)), 'charter.not-approved')
+  orRefuse(await sayAnew('approve', next))
+  assert.equal(codeOf(await say(world, broker, 'bravo', 'enact', next)), 'ok')
+  assert.equal(codeOf(await say(world, broker, 'bravo', 'revoke', next, 'b-claims@1')), 'charter.act')
+  assert.equal(codeOf(await run(world, broker)), 'ok', 'no asset and no budget was touched')
+  assert.equal(codeOf(await sayAnew('revoke', next, 'b-claims@1')), 'ok')
+  assert.equal(codeOf(await run(world, broker)), 'charter.revoked')
+  const again = successor(next, charter => { charter.parties['alpha'] = { keys: [formatKey(generateSigner('ed25519').publicKey)] } })
+  orRefuse(await propose(world, broker, again))
+  assert.equal(orRefuse(await sayAnew('veto', again))['ended'], true)
 })

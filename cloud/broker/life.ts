@@ -78,12 +78,11 @@ function approve(rules: Rules, state: State, { act, next }: ActEvent): Outcome {
   }
 }
 
-/** A touched owner's veto ends a proposal that widens: nobody can forbid another to narrow. Any party's veto takes back its own approval. */
+/** The veto of a touched owner (of any owner, or of the party itself, for a rotation of keys) ends a proposal that widens: nobody can forbid another to narrow. Any party's veto takes back its own approval. */
 function veto(rules: Rules, state: State, { act, next }: ActEvent): Outcome {
   const { lineage, prev, proposal, reviewed, charter } = pending(rules, state, act, 'veto')
   const acts = [...proposal.acts.filter(one => one.party !== act.party || (one.verb === 'veto' && one.key !== act.key)), act] // its approvals go
-  const touched = reviewed.touched.flatMap(item => item.who)
-  const dead = reviewed.change === 'widen' && signers(rules.p, charter, acts, one => one.verb === 'veto').some(party => touched.includes(party))
+  const dead = signers(rules.p, charter, acts, one => one.verb === 'veto').some(party => reviewed.veto.includes(party))
   const key = keys.proposal(lineage.lineage, act.digest)
   return {
     changes: [{ key, value: dead ? { ...proposal, acts, ended: true } : { ...proposal, acts } }],

@@ -118,7 +118,8 @@ export interface Proposal { readonly lineage: Hash; readonly prev: Charter; read
 
 /**
  * May a proposed charter be enacted now? Touched owners, the quorum and the notice of a widening; one touched owner for a
- * narrowing; no veto of a widening by a touched owner (whoever vetoes has taken its approval back). Keys count under the old charter and, for changed parties, under the new one too.
+ * narrowing; the party itself and the notice for a rotation of its keys; no veto by those who have one (whoever vetoes has taken its approval back).
+ * Keys count under the old charter and, for changed parties, under the new one too.
  */
 export function actsSatisfy(p: Primitives, proposal: Proposal, reviewed: Review, acts: readonly Act[], now: number): Result<void> {
   return attempt(() => {
@@ -128,17 +129,15 @@ export function actsSatisfy(p: Primitives, proposal: Proposal, reviewed: Review,
     const underNext = signers(p, next, acts, about('approve'))
     const vetoes = signers(p, prev, acts, about('veto'))
     const have = [...new Set([...underPrev, ...underNext])].filter(party => !vetoes.includes(party) && (own(prev.parties, party) === undefined || underPrev.includes(party)) && (own(next.parties, party) === undefined || underNext.includes(party)))
-    const touched = [...new Set(reviewed.touched.flatMap(item => item.who))]
-    const against = reviewed.change === 'widen' ? vetoes.filter(party => touched.includes(party)) : [] // nobody stops a narrowing
+    const against = vetoes.filter(party => reviewed.veto.includes(party)) // nobody stops a narrowing
     if (against.length > 0) refuse('charter.not-approved', 'acts', 'no veto', `vetoed by ${against.join(', ')}`)
     const missing = reviewed.sign.filter(party => !have.includes(party))
     if (missing.length > 0) refuse('charter.not-approved', 'acts', `approvals of ${reviewed.sign.join(', ')}`, `missing: ${missing.join(', ')}`, missing.map(party => `cloister approve --party ${party}`).join('; '))
     for (const set of reviewed.oneOf) if (!set.some(party => have.includes(party))) refuse('charter.not-approved', 'acts', `an approval of one of ${set.join(', ')}`, 'none')
     if (have.length === 0) refuse('charter.not-approved', 'acts', 'at least one approval', 'none')
-    if (reviewed.quorum === undefined) return
-    const counted = reviewed.quorum.of.filter(party => have.includes(party))
-    if (counted.length < reviewed.quorum.need) refuse('charter.quorum', 'change.widen', `${reviewed.quorum.need} of ${reviewed.quorum.of.join(', ')}`, counted.join(', ') || 'nobody')
+    const counted = reviewed.quorum?.of.filter(party => have.includes(party)) ?? []
+    if (reviewed.quorum !== undefined && counted.length < reviewed.quorum.need) refuse('charter.quorum', 'change.widen', `${reviewed.quorum.need} of ${reviewed.quorum.of.join(', ')}`, counted.join(', ') || 'nobody')
     const due = proposal.proposedAt + reviewed.notice
-    if (now < due) refuse('charter.notice', 'change.widen.notice', `a time from ${new Date(due * 1000).toISOString()}`, new Date(now * 1000).toISOString(), `wait ${due - now} s more; a touched owner may veto until then`)
+    if (reviewed.change === 'widen' && now < due) refuse('charter.notice', 'change.widen.notice', `a time from ${new Date(due * 1000).toISOString()}`, new Date(now * 1000).toISOString(), `wait ${due - now} s more; a touched owner may veto until then`)
   })
 }

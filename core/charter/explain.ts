@@ -14,16 +14,18 @@ import type { Charter, Name } from './types.ts'
  * explainReview(review) // → ['− a-claims → match (read) is withdrawn   [alpha]', 'must sign: alpha', 'takes effect at once']
  */
 export function explainReview(reviewed: Review, proposedAt?: number): string[] {
-  const signs = reviewed.sign.length === 0 ? [] : [`must sign: ${reviewed.sign.join(', ')}`]
+  const rotated = reviewed.touched.filter(item => item.effect === 'rotate').map(item => item.name)
+  const signs = [...(reviewed.sign.length === 0 ? [] : [`must sign: ${reviewed.sign.join(', ')}`]), ...rotated.map(party => `${party} signs with its old keys and with its new ones`)]
   const one = reviewed.oneOf.map(set => `one of ${set.join(', ')} must sign`)
   const anybody = signs.length + one.length === 0 && reviewed.quorum === undefined ? ['any one party must sign'] : []
   return [...reviewed.lines, ...signs, ...one, ...anybody, ...whenEnacted(reviewed, proposedAt)]
 }
 
-function whenEnacted({ quorum, notice }: Review, proposedAt: number | undefined): string[] {
-  if (quorum === undefined) return ['takes effect at once']
+function whenEnacted({ change, quorum, notice, veto }: Review, proposedAt: number | undefined): string[] {
+  if (change === 'narrow') return ['takes effect at once']
   const wait = notice === 0 ? 'without notice' : proposedAt === undefined ? `${inWords(notice)} after the log has the proposal` : `not before ${new Date((proposedAt + notice) * 1000).toISOString()}`
-  return [`and ${quorum.need} of ${quorum.of.join(', ')} must sign`, `takes effect ${wait}; until then any touched owner may veto`]
+  const and = quorum === undefined ? [] : [`and ${quorum.need} of ${quorum.of.join(', ')} must sign`]
+  return [...and, `takes effect ${wait}; until then ${veto.join(' or ')} may veto`]
 }
 
 export interface Exposure { readonly asset: Name; readonly parties: readonly Name[]; readonly need: number; readonly by: 'emergency' | 'recover'; readonly line: string }
