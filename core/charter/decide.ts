@@ -53,7 +53,8 @@ export function decide(p: Primitives, view: View, request: Request, judged: Judg
   })
 }
 
-function checkHead(view: View, now: number): void {
+/** Is the view of the log as fresh, and as witnessed, as the charter demands? The same question for broker, guest and client. */
+export function checkHead(view: Pick<View, 'charter' | 'head'>, now: number): void {
   const age = now - view.head.time
   const most = durationSeconds(view.charter.log.head)
   if (age > most || age < -SKEW) refuse('head.stale', 'log.head', `a view of the log at most ${view.charter.log.head} old`, `${age} s old`, 'let the broker reach its log')
