@@ -43,14 +43,12 @@ export interface DomainReport {
   readonly mrServiceTd?: Uint8Array
 }
 
-export interface Quote {
+interface QuoteParts {
   readonly version: 3 | 4 | 5
   readonly tee: 'sgx' | 'tdx'
   /** Version 5 names the body: 1 enclave, 2 TDX 1.0, 3 TDX 1.5. */
   readonly bodyType?: number
   readonly qeVendor: string
-  readonly enclave?: EnclaveReport
-  readonly domain?: DomainReport
   /** The bytes that the attestation key signed. */
   readonly signed: Uint8Array
   readonly signature: Uint8Array
@@ -62,6 +60,8 @@ export interface Quote {
   /** The chain in it, read when it is asked for: empty for another kind. Leaves with `bytes.*` where it is none. */
   readonly certificates: readonly Uint8Array[]
 }
+/** One body or the other. */
+export type Quote = QuoteParts & ({ readonly enclave: EnclaveReport; readonly domain?: never } | { readonly enclave?: never; readonly domain: DomainReport })
 
 const INTEL_QE_VENDOR = '939a7233f79c4ca9940a0db3957f0607'
 const TEE = { 0: 'sgx', 0x81: 'tdx' } as const
@@ -145,6 +145,7 @@ function chainOf(bytes: Uint8Array): Uint8Array[] {
   return certificates
 }
 
+/** Of 384 bytes, which the caller took: all are read. */
 function enclaveReport(bytes: Uint8Array): EnclaveReport {
   const reader = new Reader(bytes, 'report@')
   const cpuSvn = reader.take(16)
@@ -163,10 +164,10 @@ function enclaveReport(bytes: Uint8Array): EnclaveReport {
   zero(reader.take(42), 'report.reserved')
   reader.take(16) // ISVFAMILYID
   const reportData = reader.take(64)
-  reader.end()
   return { cpuSvn, miscSelect, attributes, mrEnclave, mrSigner, configId, isvProdId, isvSvn, configSvn, reportData }
 }
 
+/** Of 584 or 648 bytes, which the caller took: all are read. */
 function domainReport(bytes: Uint8Array): DomainReport {
   const reader = new Reader(bytes, 'body@')
   const teeTcbSvn = reader.take(16)
@@ -176,7 +177,6 @@ function domainReport(bytes: Uint8Array): DomainReport {
   const rtmrs = [reader.take(48), reader.take(48), reader.take(48), reader.take(48)]
   const reportData = reader.take(64)
   const later = reader.left === 0 ? {} : { teeTcbSvn2: reader.take(16), mrServiceTd: reader.take(48) }
-  reader.end()
   return { teeTcbSvn, mrSeam, mrSignerSeam, seamAttributes, tdAttributes, xfam, mrTd, mrConfigId, mrOwner, mrOwnerConfig, rtmrs, reportData, ...later }
 }
 

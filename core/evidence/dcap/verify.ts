@@ -151,7 +151,7 @@ function replayed(p: Primitives, { eventLog }: DcapEvidence, { domain }: Quote):
 
 function claimsOf(quote: Quote, collateral: VerifiedCollateral, { pck, chain, endorsements }: Platform, evaluation: Evaluation, log: ProvenLog | undefined): ClaimsOf<DcapFacts> {
   return {
-    tee: quote.tee, simulated: false, signer: 'pck', ...(quote.domain === undefined ? enclaveClaims(quote.enclave ?? refuse('evidence.parse', 'quote.body', 'a body', 'none')) : domainClaims(quote.domain)),
+    tee: quote.tee, simulated: false, signer: 'pck', ...(quote.domain === undefined ? enclaveClaims(quote.enclave) : domainClaims(quote.domain)),
     chipId: pck.piid ?? pck.ppid,
     validity: { notBefore: Math.max(chain.notBefore, collateral.notBefore), notAfter: Math.min(chain.notAfter, collateral.notAfter) },
     endorsements: [...new Set([...endorsements, ...collateral.endorsements])], revocation: true,
