@@ -39,6 +39,8 @@ export interface Plan {
   readonly revoked?: { readonly root?: readonly number[]; readonly pck?: readonly number[] }
   readonly pckExtension?: Uint8Array
   readonly certificationType?: number
+  /** How often the root stands at the end of the PCK certificate's chain. */
+  readonly roots?: number
 }
 
 const SGX = '1.2.840.113741.1.13.1'
@@ -115,7 +117,7 @@ function certification(plan: Plan, version: number): Uint8Array {
   report.fill(0, 352, 384)
   plan.qe?.(report)
   const pck = certificateDer(PCK, PCK_CA, { serial: new Uint8Array([7]), extensions: [...LEAF_EXTENSIONS, { oid: SGX, value: plan.pckExtension ?? pckExtension() }], ...plan.pck })
-  const chain = concat(utf8(pem(pck, certificateDer(PCK_CA, ROOT, { serial: new Uint8Array([3]) }), root.der)), new Uint8Array(1))
+  const chain = concat(utf8(pem(pck, certificateDer(PCK_CA, ROOT, { serial: new Uint8Array([3]) }), ...Array.from({ length: plan.roots ?? 1 }, () => root.der))), new Uint8Array(1))
   const inner = concat(report, sign(PCK.name, report), new Uint8Array([auth.length, 0]), auth, new Uint8Array([plan.certificationType ?? 5, 0]), u32(chain.length), chain)
   return version === 3 ? inner : concat(new Uint8Array([6, 0]), u32(inner.length), inner)
 }

@@ -133,6 +133,26 @@ test('collateral is for this platform, of the right kind, signed and in force', 
   refused({ signing: { by: authority('Intel SGX Root CA', 'another key') } }, 'x509.signature')
 })
 
+test('each document is signed by the key that its own chain names', () => {
+  const other = evidenceOf({ signing: { as: authority('another key'), plan: { subject: 'Intel SGX TCB Signing' } } }).collateral
+  const [signature, chain] = [{ qe_identity_signature: other.qe_identity_signature }, { qe_identity_issuer_chain: other.qe_identity_issuer_chain }]
+  assert.equal(accepted({ collateral: given => ({ ...given, ...signature, ...chain }) }).facts.status, 'UpToDate')
+  for (const change of [signature, chain]) refused({ collateral: given => ({ ...given, ...change }) }, 'evidence.collateral')
+})
+
+test('TCB info is of version 3; for an enclave also of version 2, which has no id and names each component', () => {
+  const second = (json: Record<string, unknown>) => {
+    json['version'] = 2
+    delete json['id']
+    for (const level of levels(json)) level.tcb = { pcesvn: level.tcb['pcesvn'], ...Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`sgxtcbcomp${String(i + 1).padStart(2, '0')}svn`, 5])) }
+  }
+  assert.equal(accepted({ tee: 'sgx', tcbInfo: second }).facts.status, 'UpToDate')
+  for (const [tee, version] of [['tdx', 2], ['tdx', 4], ['sgx', 1], ['sgx', 4]] as const) {
+    const result = judge(evidenceOf({ tee, tcbInfo: json => { json['version'] = version } }))
+    assert.ok(!result.ok && result.refusal.at === 'collateral.tcb_info.version', `${tee} ${version}: ${JSON.stringify(result)}`)
+  }
+})
+
 test('revocation: each chain is covered, by a list that holds and is in force', () => {
   refused({ revoked: { root: [3] } }, 'x509.revoked')
   refused({ revoked: { root: [9] } }, 'x509.revoked')
@@ -188,6 +208,8 @@ test('lengths, types and limits of every part', () => {
   refused({ tee: 'sgx', after: grown(48 + 384).after ?? (quote => quote) }, 'bytes.trailing')
   refused({ after: quote => { quote[data + 4 + 128] = 5; return quote } }, 'evidence.parse')
   refused({ after: () => new Uint8Array(70_000).fill(4) }, 'bytes.too-large')
+  assert.equal(accepted({ roots: 2 }).facts.status, 'UpToDate')
+  refused({ roots: 3 }, 'bytes.too-large')
   refused({ body: bytes => { bytes[0] = 3 } }, 'evidence.kind')
   refused({ version: 5, body: bytes => { bytes[50] = 0x89 } }, 'evidence.parse')
 })
