@@ -13,6 +13,7 @@ export const EQUIVALENT: readonly Equivalent[] = [
   { path: X509, what: "only the right of: hash === undefined || oidOf(mgf, at) !== '1.2.840.113549.1.1.8'", why: 'an unknown hash has no length that a salt could have' },
   { path: X509, what: 'only the left of: parts.length === 3 && parts[1] !== undefined', why: 'of three parts the second is there: the right side is there for the types' },
   { path: 'core/evidence/snp/report.ts', what: 'only the right of: model >= 0x10 && model <= 0x1f', why: 'models below 0x10 were named one line above' },
+  { path: 'core/evidence/nvidia/verify.ts', what: 'every for some: WITHDRAWN.some(one => one.product === identity.product && one.driver === firmware.driver)', why: 'of a list of one, every is some; a second entry makes this line stale' },
   { path: 'core/appraisal/reference/eif.ts', what: 'never refused if: image.length > EIF_LIMITS.bytes', why: 'a test would need more than a gibibyte; offsets and sizes are bounded by the same limit' },
   { path: 'core/appraisal/reference/pe.ts', what: 'never refused if: file.length > PE_LIMITS.bytes', why: 'a test would need hundreds of megabytes' },
 ]
