@@ -108,6 +108,7 @@ test('another tag than the one asked for (attacks.md row 8)', () => {
 })
 
 test('times: one form, dates that exist (attacks.md row 13)', () => {
+  refused(() => timeOf(undefined), 'der.tag')
   const time = (tag: number, text: string) => timeOf(readDer(der(tag, utf8(text))))
   assert.equal(time(TAG.utcTime, '700101000000Z'), 0)
   assert.equal(time(TAG.utcTime, '491231235959Z'), 2_524_607_999)

@@ -27,7 +27,6 @@ export function children(element: Der, tag: number = TAG.sequence): Der[] {
   const reader = new Reader(contentOf(element, tag), `${element.at}@`)
   const out: Der[] = []
   while (reader.left > 0) out.push(next(reader, `${element.at}[${out.length}]`))
-  reader.end()
   return out
 }
 

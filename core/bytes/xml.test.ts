@@ -85,7 +85,7 @@ test('what lets two readers see two documents is refused (attacks.md rows 5, 10,
     '<!DOCTYPE a><a/>', '<!DOCTYPE a [<!ENTITY e "x">]><a>&e;</a>', '<a><!-- c --></a>', '<!-- c --><a/>', '<a><![CDATA[x]]></a>', '<?pi x?><a/>', '<a><?pi x?></a>', '<?xml version="1.1"?><a/>', '<?xml version="1.0" encoding="latin1"?><a/>',
     '<a>&#65;</a>', '<a>&#x41;</a>', '<a>&nbsp;</a>', '<a>&constructor;</a>', '<a>&amp</a>', '<a>& amp;</a>', '<a b="&#10;"/>', '<a b="x\ny"/>', '<a b="x\ty"/>', '<a b="<"/>',
     '<a b="1" b="2"/>', '<a xmlns:p="urn:x" xmlns:q="urn:x" p:b="1" q:b="2"/>', '<a xml:id="x"/>', '<a xml:lang="en"/>', '<a xmlns:xml="http://www.w3.org/XML/1998/namespace"/>', '<a xmlns:xmlns="urn:x"/>', '<a xmlns:p=""/>', '<p:a/>', '<a p:b="1"/>',
-    '<a></b>', '<a><b></a></b>', '<a', '<a>', '<a/ >', '< a/>', '<a b=1/>', '<a b=x1x/>', '<></>', '<a b/>', '<a b ="1"/>', '<a b="1"c="2"/>', '<a::b/>', '<a:b:c/>', '<1a/>', '<a/><b/>', 'x<a/>', '<a/>x', '', ' ', '<a>\u0000</a>', '<a>\u0008</a>', '<a>\u0085</a>', '<a>\ufffe</a>',
+    '<a></b>', '<a><b></a></b>', '<a', '<a>', '<a/ >', '< a/>', '<a b=1/>', '<a b=x1x/>', '<a b=<x</>', '<a b=&x&/>', '<></>', '<a b/>', '<a b ="1"/>', '<a b="1"c="2"/>', '<a::b/>', '<a:b:c/>', '<1a/>', '<a/><b/>', 'x<a/>', '<a/>x', '', ' ', '<a>\u0000</a>', '<a>\u0008</a>', '<a>\u0085</a>', '<a>\ufffe</a>',
   ]) refused(text)
   refused('\ufeff<a/>', 'bytes.encoding')
 })
