@@ -32,7 +32,8 @@ test('whatever the text, the answer is a value or a refusal, and nothing is acce
 })
 
 test('the grammar, strictly (RFC 8259)', () => {
-  for (const text of ['', ' ', '{', '[1,]', '{"a":1,}', '{"a"}', '{a:1}', '[1 2]', "'a'", '01', '+1', '.5', '1.', '1e', '-', 'NaN', 'Infinity', 'True', '"\t"', '"\\x41"', '"\\u12"', '"a', '[]]', '1 1', '\u00a01', '// 1', '{"a":1 "b":2}']) refused(text, 'json.syntax')
+  for (const text of ['', ' ', '{', '[1,]', '{"a":1,}', '{"a"}', '{a:1}', '[1 2]', "'a'", '01', '+1', '.5', '1.', '1e', '-', 'NaN', 'Infinity', 'True', '"\t"', '"\\x41"', '"\\u12"', '"\\u12gh"', '"\\u 123"', '"\\u+123"', '"a', '[]]', '1 1', '\u00a01', '// 1', '{"a":1 "b":2}', '{xa":1}', '{\'a":1}', '{"a":1,xb":2}']) refused(text, 'json.syntax')
+  for (const [text, value] of [['{ }', {}], ['[ ]', []], ['\t[\r\n{ } , [ ]\n]', [{}, []]]] as const) assert.equal(jcs(parseJson(text)), jcs(value))
   assert.deepEqual(attempt(() => parseJson(' {"a" : [ 1 , -2.5e1 , "\\u00e9\\n\\/" , null , true , false ] } ')), { ok: true, value: Object.assign(Object.create(null) as object, { a: [1, -25, 'é\n/', null, true, false] }) })
 })
 
@@ -58,6 +59,12 @@ test('any value can be shown in a refusal', () => {
 test('limits: bytes, depth, values, characters (attacks.md rows 4, 5)', () => {
   const small = { bytes: 40, depth: 3, entries: 5, string: 8 }
   refused(`"${'é'.repeat(20)}"`, 'bytes.too-large', small)
+  for (const full of [`${' '.repeat(39)}1`, `["${'é'.repeat(8)}","${'é'.repeat(8)}"] `]) {
+    for (const write of [String, utf8]) {
+      assert.ok(parseJson(write(full), small))
+      assert.equal(attempt(() => parseJson(write(`${full} `), small)).ok, false, full)
+    }
+  }
   refused('[[[[1]]]]', 'bytes.too-deep', small)
   refused('[1,2,3,4,5]', 'bytes.too-large', small)
   refused('"123456789"', 'bytes.too-large', small)
@@ -83,6 +90,10 @@ test('JCS: the examples of RFC 8785 (sections 3.2.2, 3.2.3 and appendix B)', () 
   for (const [bits, text] of [['0000000000000000', '0'], ['8000000000000000', '0'], ['0000000000000001', '5e-324'], ['7fefffffffffffff', '1.7976931348623157e+308'], ['4340000000000000', '9007199254740992'], ['4430000000000000', '295147905179352830000'], ['44b52d02c7e14af5', '9.999999999999997e+22'], ['44b52d02c7e14af6', '1e+23'], ['3eb0c6f7a0b5ed8d', '0.000001'], ['41b3de4355555553', '333333333.3333332']] as const) {
     assert.equal(jcs(new DataView(Uint8Array.from(bits.match(/../g) ?? [], pair => Number.parseInt(pair, 16)).buffer).getFloat64(0)), text)
   }
+})
+
+test('JCS: a property that is undefined is not there', () => {
+  assert.equal(jcs({ b: undefined, a: [{ c: undefined }], d: null }), '{"a":[{}],"d":null}')
 })
 
 test('JCS: one text per value, and the parser gives the value back', () => {
