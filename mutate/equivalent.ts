@@ -12,6 +12,7 @@ export const EQUIVALENT: readonly Equivalent[] = [
   { path: X509, what: 'only the right of: fields.size !== parts.length || parts.length !== (trailer === undefined ? 3 : 4)', why: 'a parameter that is there twice leaves another one of the three or four missing, and that one is asked for below' },
   { path: X509, what: "only the right of: hash === undefined || oidOf(mgf, at) !== '1.2.840.113549.1.1.8'", why: 'an unknown hash has no length that a salt could have' },
   { path: X509, what: 'only the left of: parts.length === 3 && parts[1] !== undefined', why: 'of three parts the second is there: the right side is there for the types' },
+  { path: 'core/crypto/keys.ts', what: 'only the right of: first !== undefined && second !== undefined', why: 'where there is a second part, there is a first: the left side is there for the types' },
   { path: 'core/evidence/snp/report.ts', what: 'only the right of: model >= 0x10 && model <= 0x1f', why: 'models below 0x10 were named one line above' },
   { path: 'core/evidence/nvidia/verify.ts', what: 'every for some: WITHDRAWN.some(one => one.product === identity.product && one.driver === firmware.driver)', why: 'of a list of one, every is some; a second entry makes this line stale' },
   { path: 'core/appraisal/reference/eif.ts', what: 'never refused if: image.length > EIF_LIMITS.bytes', why: 'a test would need more than a gibibyte; offsets and sizes are bounded by the same limit' },

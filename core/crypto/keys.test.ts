@@ -51,6 +51,9 @@ test('a key with more parts, other parameters or another curve is refused', () =
   const number = derInteger(new Uint8Array(256).fill(255))
   refused(() => spkiToKey(derSequence(rsa, bits(derSequence(number, number, number)))), 'crypto.key')
   refused(() => spkiToKey(derSequence(rsa, bits(derSequence(number)))), 'crypto.key')
+  for (const parts of [[], [rsa]]) refused(() => spkiToKey(derSequence(...parts)), 'crypto.key')
+  const unknown = attempt(() => spkiToKey(derSequence(derSequence(derOid('1.3.101.113')), bits(new Uint8Array(57)))))
+  assert.ok(!unknown.ok && unknown.refusal.code === 'crypto.key' && unknown.refusal.got === '1.3.101.113', 'an unknown kind is named')
 })
 
 test('ECDSA signatures: raw to DER and back; other forms are refused (attacks.md row 29)', () => {

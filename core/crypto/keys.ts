@@ -41,14 +41,13 @@ export function algorithmOf(key: PublicKey): Signer['algorithm'] {
 
 /** The key in a DER SubjectPublicKeyInfo. Leaves with `der.*` or `crypto.key`. */
 export function spkiToKey(spki: Uint8Array, at = 'spki'): PublicKey {
-  const [algorithm, bits] = exactly(2, children(readDer(spki, at)), at)
-  if (algorithm === undefined) return refuse('crypto.key', at, 'an algorithm', 'nothing')
+  const [algorithm, bits] = two(children(readDer(spki, at)), at)
   const [oidElement, parameters, more] = children(algorithm)
   if (more !== undefined) refuse('crypto.key', at, 'an identifier and its parameters', 'more')
   const oid = oidOf(oidElement, at)
   const key = bitBytes(bits, at)
   if (oid === OID.rsa || oid === OID.pss) {
-    const [n, e] = exactly(2, children(readDer(key, at)), at)
+    const [n, e] = two(children(readDer(key, at)), at)
     return { kind: 'rsa', n: unsigned(n, at), e: unsigned(e, at) }
   }
   if (oid !== OID.ec && parameters !== undefined) refuse('crypto.key', at, 'no parameters (RFC 8410, RFC 9881)', 'parameters')
@@ -91,5 +90,8 @@ export function rawKey(kind: RawKind, raw: Uint8Array, at = 'key'): PublicKey {
 /** The affine coordinates of an uncompressed point, joined again by `pointOf`. */
 export const pointOf = (x: Uint8Array, y: Uint8Array): Uint8Array => concat(new Uint8Array([4]), x, y)
 
-const exactly = (count: number, parts: readonly Der[], at: string) => (parts.length === count ? parts : refuse('crypto.key', at, `${count} parts`, String(parts.length)))
+function two(parts: readonly Der[], at: string): readonly [Der, Der] {
+  const [first, second, more] = parts
+  return first !== undefined && second !== undefined && more === undefined ? [first, second] : refuse('crypto.key', at, '2 parts', String(parts.length))
+}
 const isRawKind = (kind: string | undefined): kind is RawKind => kind !== undefined && Object.hasOwn(SIZES, kind)
