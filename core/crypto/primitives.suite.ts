@@ -22,10 +22,11 @@ export interface Check { readonly name: string; readonly run: (p: Primitives) =>
  */
 export const suite: readonly Check[] = [
   { name: 'hashes of "abc" (FIPS 180-4, FIPS 202)', run: hashes },
-  { name: 'HMAC (RFC 4231 test case 2) and HKDF (RFC 5869 A.1)', run: macs },
+  { name: 'HMAC (RFC 4231 test case 2) and HKDF (RFC 5869 A.1), which gives at most 255 hashes', run: macs },
   { name: 'X25519 (RFC 7748 section 6.1), and no agreement with a point of small order or another length', run: agreement },
   ...SIGNATURES.map(one => ({ name: `signature, ${one.source}`, run: (p: Primitives) => signature(p, one) })),
   { name: 'a verified signature is bound to message, key, algorithm and every bit (attacks.md row 29)', run: binding },
+  { name: 'RSASSA-PSS: an encoded message is refused in any part that is not as RFC 8017 section 9.1.2 asks', run: encodedMessages },
   { name: 'malformed keys of every kind verify nothing and throw nothing (attacks.md row 29)', run: malformedKeys },
   { name: 'AEAD: published values, and nothing opens under another tag, nonce, key or additional data', run: aead },
   { name: 'ML-KEM-768: decapsulation, round trip, implicit rejection', run: kem },
@@ -51,6 +52,10 @@ function macs(p: Primitives): void {
   same(p.hmac('sha512', key, data), '164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737')
   const okm = hkdf(p, 'sha256', new Uint8Array(22).fill(0x0b), fromHex('000102030405060708090a0b0c'), fromHex('f0f1f2f3f4f5f6f7f8f9'), 42)
   same(okm, '3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865')
+  for (const [name, length] of [['sha256', 32], ['sha384', 48], ['sha512', 64]] as const) {
+    need(hkdf(p, name, key, data, data, 255 * length).length === 255 * length, `255 hashes of ${name}`)
+    throws(() => hkdf(p, name, key, data, data, 255 * length + 1), `more than 255 hashes of ${name}`)
+  }
 }
 
 function agreement(p: Primitives): void {
@@ -83,6 +88,33 @@ function binding(p: Primitives): void {
     for (const at of [0, good.length >> 1, good.length - 1]) need(!p.verify(one.algorithm, key, message, flipped(good, at)), `${one.algorithm}: bit of byte ${at}`)
     for (const other of SIGNATURES.filter(vector => vector.algorithm !== one.algorithm)) need(!p.verify(other.algorithm, key, message, good), `${one.algorithm} as ${other.algorithm}`)
   }
+}
+
+/**
+ * Signatures of any encoded message, without a private key: the modulus s³ - EM is made for them, so that s³ is EM.
+ * It is odd, for s is and EM ends with 0xbc, and has 2048 bits, for s³ is a little more than 2^2048.
+ */
+function encodedMessages(p: Primitives): void {
+  const message = utf8('message')
+  const s = (16n * 2n ** 682n) / 10n | 1n
+  const verify = (change: (db: Uint8Array, em: Uint8Array) => void = () => undefined, after: (em: Uint8Array) => void = () => undefined) => {
+    const db = concat(new Uint8Array(190), new Uint8Array([1]), new Uint8Array(32).fill(5))
+    const h = p.hash('sha256', concat(new Uint8Array(8), p.hash('sha256', message), db.subarray(191)))
+    change(db, h)
+    const mask = concat(...Array.from({ length: 7 }, (_, i) => p.hash('sha256', concat(h, new Uint8Array([0, 0, 0, i])))))
+    const em = concat(db.map((byte, i) => byte ^ (mask[i] ?? 0)), h, new Uint8Array([0xbc]))
+    em[0] = (em[0] ?? 0) & 0x7f
+    after(em)
+    const n = s ** 3n - BigInt(`0x${toHex(em)}`)
+    const key: PublicKey = { kind: 'rsa', n: fromHex(n.toString(16)), e: new Uint8Array([3]) }
+    return p.verify('rsa-pss-sha256', key, message, fromHex(s.toString(16).padStart(512, '0')))
+  }
+  need(verify(), 'an encoded message as it is made')
+  for (const at of [0, 1, 100, 189]) need(!verify(db => { db[at] = 2 }), `padding that is not zero, byte ${at}`)
+  for (const mark of [0, 2, 0x81]) need(!verify(db => { db[190] = mark }), `${mark} before the salt`)
+  need(!verify(db => { db[191] = 6 }), 'another salt')
+  need(!verify((_, h) => { h[0] = (h[0] ?? 0) ^ 1 }), 'another hash')
+  need(!verify(undefined, em => { em[255] = 0xbe }), 'another trailer')
 }
 
 function malformedKeys(p: Primitives): void {
