@@ -11,7 +11,7 @@ import { checkHead } from './charter/decide.ts'
 import type { Charter, Hash } from './charter/types.ts'
 import type { Primitives } from './crypto/primitives.ts'
 import { parseCheckpoint, type Checkpoint } from './log/checkpoint.ts'
-import { verifyCheckpoint, type LogPolicy } from './log/policy.ts'
+import { NOBODY, verifyCheckpoint, type LogPolicy } from './log/policy.ts'
 import { verifyProof } from './log/proof.ts'
 import { parseReceipt, verifyReceiptSignature } from './receipt/receipt.ts'
 import { attempt, orRefuse, refuse, type Result } from './refusal.ts'
@@ -44,7 +44,7 @@ export function verifyStanding(p: Primitives, shown: Shown, { policy, broker, no
     const checkpoint = orRefuse(parseCheckpoint(shown.head))
     const seen = orRefuse(verifyCheckpoint(p, checkpoint, policy))
     // Without a witness nobody but the log's own operator says when: a charter that asks for none has settled for that.
-    checkHead({ charter, head: charter.log.witnesses === 0 && policy.quorum === 0 ? { ...seen, time: now } : seen }, now)
+    checkHead({ charter, head: charter.log.witnesses === 0 && policy.quorum === NOBODY ? { ...seen, time: now } : seen }, now)
     const receipt = orRefuse(parseReceipt(shown.enacted))
     orRefuse(verifyReceiptSignature(p, receipt, broker))
     const { verb, predicate } = receipt

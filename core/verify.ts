@@ -22,7 +22,7 @@ import type { Primitives } from './crypto/primitives.ts'
 import type { Claims, Evidence } from './evidence/claims.ts'
 import { evidenceDigest, parseEvidence, verifyEvidence } from './evidence/index.ts'
 import { verifyProof, type Included } from './log/proof.ts'
-import type { LogPolicy } from './log/policy.ts'
+import { NOBODY, type LogPolicy } from './log/policy.ts'
 import { parseReceipt, verifyReceiptSignature, type Receipt, type Subject } from './receipt/receipt.ts'
 import { attempt, orRefuse, refuse, type Result } from './refusal.ts'
 import { helloData, reportData } from './seal/binding.ts'
@@ -234,7 +234,7 @@ function checksOf(options: VerifyReceiptOptions, { log, broker, charter, lineage
   const lacking = [shortfall(claims), shortfall(broker)]
   return [
     held('log', `entry ${log.ran.index} of ${log.ran.checkpoint.origin}, ${log.ran.witnesses} witness(es)`),
-    ...(options.policy.quorum > 0 ? [] : [skipped('witnesses', 'the policy asks for none: whoever holds the log\'s key could have shown others another log')]),
+    ...(options.policy.quorum !== NOBODY ? [] : [skipped('witnesses', 'the policy asks for none: whoever holds the log\'s key could have shown others another log')]),
     held('release', 'signed by a broker whose evidence is bound to its key'),
     options.brokers === undefined ? skipped('broker', `broker ${broker.measurement.slice(0, 16)}… was not compared: no reference value given`) : held('broker', 'a known broker'),
     options.lineage === undefined ? skipped('lineage', `${lineage} was not compared: anybody can write a charter of this name`) : held('lineage', 'the expected one'),

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { toBase64 } from '@cloister/core/bytes/base64'
 import { parseCharter } from '@cloister/core/charter/parse'
-import type { LogPolicy } from '@cloister/core/log/policy'
+import { flatPolicy, NOBODY, type LogPolicy } from '@cloister/core/log/policy'
 import { orRefuse } from '@cloister/core/refusal'
 import { verifyStanding, type Shown, type StandingOptions } from '@cloister/core/standing'
 import { nodePrimitives as p } from '../crypto/node.ts'
@@ -26,7 +26,7 @@ test('what a broker shows stands, until its head is older than the charter allow
   assert.equal(codeOf(judge({ now: world.now + 601 })), 'head.stale')
   assert.ok(judge({ now: world.now - 60 }).ok)
   assert.equal(codeOf(judge({ now: world.now - 61 })), 'head.stale', 'a witness that lives in the future')
-  assert.equal(codeOf(judge({ policy: { ...policy, witnesses: [], quorum: 0 } })), 'head.stale', 'nobody says when')
+  assert.equal(codeOf(judge({ policy: { ...policy, quorum: NOBODY } })), 'head.stale', 'nobody says when')
   assert.equal(codeOf(judge({ broker: 'ed25519:00' })), 'receipt.key')
   assert.equal(codeOf(judge({ lineage: `sha256:${'0'.repeat(64)}` })), 'head.unknown-charter')
   const next = successor(world.charter, charter => { charter.log = { ...charter.log, witnesses: 2 } })
@@ -36,7 +36,7 @@ test('what a broker shows stands, until its head is older than the charter allow
   assert.equal(codeOf(judge({}, { proof: shown.proof.replace('index 0', 'index 1') })), 'log.inclusion')
   const stranger = (await newWorld({ seed: 'stranger' }).open()).ledger.policy
   assert.equal(codeOf(judge({ policy: stranger })), 'log.signature')
-  assert.equal(codeOf(judge({ policy: { ...policy, witnesses: [...stranger.witnesses, ...policy.witnesses], quorum: 2 } })), 'log.witnesses')
+  assert.equal(codeOf(judge({ policy: flatPolicy(policy.logs.map(one => one.vkey), [...stranger.witnesses, ...policy.witnesses].map(one => one.vkey), 2) })), 'log.witnesses')
 })
 
 test('a head from before the enactment does not show it', async () => {

@@ -208,11 +208,11 @@ test('a witness keeps to the key that a log began with, and to the log that is n
   await usurper.append(entries(0, 4))
   refused(await usurper.publish(1000), 'log.unavailable', 'log.origin')
   const signed = await signedOn(disk)
-  refused(await witness.add(2, [], signed, usurper.policy.log, 1), 'log.signature')
-  refused(await witness.add(2, [], signed, (await ledgerOf(emptyDisk(), [], 0, KEY, 'elsewhere')).policy.log, 1), 'log.origin')
-  refused(await witness.add(1, [], signed, ledger.policy.log, 1), 'log.consistency')
-  refused(await witness.add(2, [new Uint8Array(32)], signed, ledger.policy.log, 1), 'log.consistency')
-  assert.ok((await witness.add(2, [], signed, ledger.policy.log, 1)).ok)
+  refused(await witness.add(2, [], signed, usurper.policy.logs, 1), 'log.signature')
+  refused(await witness.add(2, [], signed, (await ledgerOf(emptyDisk(), [], 0, KEY, 'elsewhere')).policy.logs, 1), 'log.origin')
+  refused(await witness.add(1, [], signed, ledger.policy.logs, 1), 'log.consistency')
+  refused(await witness.add(2, [new Uint8Array(32)], signed, ledger.policy.logs, 1), 'log.consistency')
+  assert.ok((await witness.add(2, [], signed, ledger.policy.logs, 1)).ok)
 })
 
 test('of two that continue one checkpoint at once, a witness follows one', async () => {

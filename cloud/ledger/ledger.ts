@@ -13,8 +13,8 @@ import { concat, equal } from '@cloister/core/bytes/bytes'
 import { toHex } from '@cloister/core/bytes/hex'
 import type { Primitives, Signer } from '@cloister/core/crypto/primitives'
 import { checkpointText, parseCheckpoint, type Checkpoint } from '@cloister/core/log/checkpoint'
-import { ED25519, formatNote, noteKey, parseVkey, signedBy, signNote } from '@cloister/core/log/note'
-import { formatPolicy, verifyCheckpoint, type LogPolicy } from '@cloister/core/log/policy'
+import { formatNote, logKey, signNote } from '@cloister/core/log/note'
+import { flatPolicy, formatPolicy, NOBODY, verifyCheckpoint, verifyLogSignature, type LogPolicy } from '@cloister/core/log/policy'
 import { formatProof } from '@cloister/core/log/proof'
 import { encodeBundle, ENTRY_BYTES_MAX, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, TILE_WIDTH, type Tile } from '@cloister/core/log/tiles'
 import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, type HashAt } from '@cloister/core/log/tree'
@@ -114,7 +114,7 @@ class TiledLedger implements Ledger {
     const { p, origin, signer, witnesses, quorum } = options
     this.#options = options
     this.origin = origin
-    this.policy = { log: noteKey(p, origin, ED25519, signer.publicKey.kind === 'rsa' ? new Uint8Array(0) : signer.publicKey.raw).vkey, witnesses: witnesses.map(witness => witness.vkey), quorum }
+    this.policy = flatPolicy([logKey(p, origin, signer.publicKey).vkey], witnesses.map(witness => witness.vkey), quorum)
     this.#base = `log/${toHex(p.hash('sha256', utf8(origin))).slice(0, 32)}`
   }
 
@@ -249,7 +249,7 @@ class TiledLedger implements Ledger {
     const signed = await store.get(this.#key('signed'))
     if (signed === undefined) return EMPTY
     const checkpoint = orRefuse(parseCheckpoint(fromUtf8(signed)))
-    if (checkpoint.origin !== origin || signedBy(p, checkpoint.note, parseVkey(p, this.policy.log)) === undefined) refuse('store.corrupt', this.#key('signed'), `a checkpoint signed by ${origin}`, 'another')
+    if (!verifyLogSignature(p, checkpoint, this.policy.logs).ok) refuse('store.corrupt', this.#key('signed'), `a checkpoint signed by ${origin}`, 'another')
     const tail = (await store.list({ prefix: this.#key('tail/'), limit: TILE_WIDTH })).map(entry => entry.value)
     const levels = [tail.map(entry => leafHash(p, entry)), ...await Promise.all(Array.from({ length: LEVELS_MAX - 1 }, (_, i) => store.get(this.#key(`edge/${i + 1}`)).then(bytes => (bytes === undefined ? [] : splitTile(bytes, Math.floor(bytes.length / HASH_BYTES))))))]
     const edge: Edge = { signed, size: checkpoint.size, tail, levels }
@@ -272,7 +272,7 @@ class TiledLedger implements Ledger {
     const text = fromUtf8(signed)
     const checkpoint = orRefuse(parseCheckpoint(text))
     const request = { checkpoint: text, policy: this.policy, prove: (old: number) => this.#overTiles(hashAt => consistencyProof(p, old, checkpoint.size, hashAt)) }
-    const answers = await firstOf(witnesses.map(witness => attemptAsync(async () => orRefuse(await witness.cosign(request, now)))), this.policy.quorum)
+    const answers = await firstOf(witnesses.map(witness => attemptAsync(async () => orRefuse(await witness.cosign(request, now)))), this.#options.quorum)
     const cosigned = formatNote({ text: checkpoint.note.text, signatures: [...checkpoint.note.signatures, ...answers.flatMap(answer => (answer.ok ? [answer.value] : []))] })
     const head = await attemptAsync(async () => this.#headOf(cosigned, now))
     if (!head.ok) return refuse(head.refusal.code, head.refusal.at, head.refusal.expected, [head.refusal.got, ...answers.flatMap(answer => (answer.ok ? [] : [`${answer.refusal.code}: ${answer.refusal.expected}, not ${answer.refusal.got}`]))].join('; '))
@@ -299,7 +299,7 @@ class TiledLedger implements Ledger {
   #headOf(text: string, now = 0): Head {
     const checkpoint = orRefuse(parseCheckpoint(text))
     const { witnesses, time } = orRefuse(verifyCheckpoint(this.#options.p, checkpoint, this.policy))
-    return { text, size: checkpoint.size, root: checkpoint.root, witnesses, time: this.policy.quorum === 0 ? now : time }
+    return { text, size: checkpoint.size, root: checkpoint.root, witnesses, time: this.policy.quorum === NOBODY ? now : time }
   }
 
   /** Which tiles a proof needs does not depend on their hashes: it is made once to learn that, and again with what was read. */

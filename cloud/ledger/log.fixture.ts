@@ -2,7 +2,7 @@
 import type { Primitives, Signer } from '@cloister/core/crypto/primitives'
 import { checkpointText } from '@cloister/core/log/checkpoint'
 import { COSIGNATURE, cosignNote, ED25519, formatNote, noteKey, signNote } from '@cloister/core/log/note'
-import type { LogPolicy } from '@cloister/core/log/policy'
+import { flatPolicy, type LogPolicy } from '@cloister/core/log/policy'
 import { formatProof } from '@cloister/core/log/proof'
 import { inclusionProof, leafHash, nodeHash, rootAt, type HashAt } from '@cloister/core/log/tree'
 
@@ -15,7 +15,7 @@ export function smallLog(p: Primitives, { origin, signer, witness, quorum = 1, t
   const text = checkpointText(origin, entries.length, rootAt(p, entries.length, hashAt))
   const checkpoint = formatNote(cosignNote(p, signNote(p, { text, signatures: [] }, origin, signer), 'w.test', witness, time))
   return {
-    policy: { log: noteKey(p, origin, ED25519, raw(signer)).vkey, witnesses: [noteKey(p, 'w.test', COSIGNATURE, raw(witness)).vkey], quorum },
+    policy: flatPolicy([noteKey(p, origin, ED25519, raw(signer)).vkey], [noteKey(p, 'w.test', COSIGNATURE, raw(witness)).vkey], quorum),
     prove: index => formatProof({ index, path: inclusionProof(p, index, entries.length, hashAt), checkpoint }),
   }
 }

@@ -12,14 +12,14 @@ import { toHex } from '@cloister/core/bytes/hex'
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
 import type { Primitives, Signer } from '@cloister/core/crypto/primitives'
 import { parseCheckpoint } from '@cloister/core/log/checkpoint'
-import { COSIGNATURE, COSIGNATURE_ML_DSA_44, cosignNote, noteKey, parseVkey, signedBy, type NoteSignature } from '@cloister/core/log/note'
-import type { LogPolicy } from '@cloister/core/log/policy'
+import { COSIGNATURE, COSIGNATURE_ML_DSA_44, cosignNote, noteKey, type NoteSignature } from '@cloister/core/log/note'
+import { verifyLogSignature, type LogPolicy } from '@cloister/core/log/policy'
 import { verifyConsistency } from '@cloister/core/log/tree'
 import { attemptAsync, orRefuse, refuse, type Result } from '@cloister/core/refusal'
 import type { Store } from '../store/store.ts'
 
 /** A checkpoint to cosign; `prove` gives the proof that it continues the tree of `old` entries. */
-export interface WitnessRequest { readonly checkpoint: string; readonly policy: Pick<LogPolicy, 'log'>; prove(old: number): Promise<readonly Uint8Array[]> }
+export interface WitnessRequest { readonly checkpoint: string; readonly policy: Pick<LogPolicy, 'logs'>; prove(old: number): Promise<readonly Uint8Array[]> }
 /** Whoever cosigns for a log, here or elsewhere. */
 export interface Witness {
   readonly vkey: string
@@ -31,7 +31,7 @@ export interface LocalWitness extends Witness {
   /** Size of the newest checkpoint of this origin that was cosigned; 0 at first. */
   size(origin: string): Promise<number>
   /** Cosign a checkpoint that continues the tree of `old` entries. */
-  add(old: number, proof: readonly Uint8Array[], checkpoint: string, log: string, now: number): Promise<Result<NoteSignature>>
+  add(old: number, proof: readonly Uint8Array[], checkpoint: string, logs: LogPolicy['logs'], now: number): Promise<Result<NoteSignature>>
 }
 
 interface Seen { readonly raw: Uint8Array | undefined; readonly size: number; readonly root: Uint8Array; readonly log?: string }
@@ -53,11 +53,10 @@ export function openWitness(p: Primitives, name: string, signer: Signer, memory:
   const witness: LocalWitness = {
     vkey,
     size: async origin => (await seen(origin)).size,
-    add: (old, proof, text, logKey, now) => attemptAsync(async () => {
+    add: (old, proof, text, logs, now) => attemptAsync(async () => {
       const checkpoint = orRefuse(parseCheckpoint(text))
-      const log = parseVkey(p, logKey)
-      if (checkpoint.origin !== log.name) refuse('log.origin', 'checkpoint.origin', log.name, checkpoint.origin)
-      if (signedBy(p, checkpoint.note, log) === undefined) refuse('log.signature', 'checkpoint', `a signature by ${log.name}`, 'none')
+      orRefuse(verifyLogSignature(p, checkpoint, logs))
+      const logKey = logs.map(one => one.vkey).join(',')
       const known = await seen(checkpoint.origin)
       if (known.log !== undefined && known.log !== logKey) refuse('log.origin', 'checkpoint.origin', known.log, logKey)
       if (old !== known.size) refuse('log.consistency', 'old', String(known.size), String(old))
@@ -73,7 +72,7 @@ export function openWitness(p: Primitives, name: string, signer: Signer, memory:
       const { origin, size } = orRefuse(parseCheckpoint(request.checkpoint))
       const old = await witness.size(origin)
       if (old > size) refuse('log.consistency', 'checkpoint', `the ${old} entries that the witness has seen`, `${size}: the log's store was set back, or is behind`, 'restore the newest store')
-      return orRefuse(await witness.add(old, await request.prove(old), request.checkpoint, request.policy.log, now))
+      return orRefuse(await witness.add(old, await request.prove(old), request.checkpoint, request.policy.logs, now))
     }),
   }
   return witness

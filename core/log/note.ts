@@ -46,12 +46,17 @@ export function formatNote(note: Note): string {
 
 /** The key of a verifier line `name+hash+base64(type ‖ key)`. Leaves with `log.note`. */
 export function parseVkey(p: Primitives, vkey: string): NoteKey {
-  const [, name = '', hash = '', blob = ''] = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(vkey) ?? refuse('log.note', 'vkey', 'name+hash+key', vkey)
-  const bytes = fromBase64(blob, 'vkey')
-  const key = noteKey(p, name, bytes[0] ?? 0, bytes.subarray(1))
-  if (toHex(key.keyId) !== hash) refuse('log.note', 'vkey', toHex(key.keyId), hash)
-  if (key.key.length !== KEY_BYTES[key.type]) refuse('log.note', 'vkey', 'an Ed25519 or ML-DSA-44 key', `type ${key.type}, ${key.key.length} bytes`)
-  return key
+  const { name, hash, type, key } = readVkey(vkey)
+  const known = noteKey(p, name, type, key)
+  return toHex(known.keyId) === hash ? known : refuse('log.note', 'vkey', toHex(known.keyId), hash)
+}
+
+/** What a verifier line says; that its hash is the key's is for `parseVkey`. Leaves with `log.note`. */
+export function readVkey(vkey: string, at = 'vkey'): { readonly name: string; readonly hash: string; readonly type: number; readonly key: Uint8Array } {
+  const [, name = '', hash = '', blob = ''] = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(vkey) ?? refuse('log.note', at, 'name+hash+key', vkey)
+  const bytes = fromBase64(blob, at)
+  const [type, key] = [bytes[0] ?? 0, bytes.subarray(1)]
+  return key.length === KEY_BYTES[type] ? { name, hash, type, key } : refuse('log.note', at, 'an Ed25519 or ML-DSA-44 key', `type ${type}, ${key.length} bytes`)
 }
 
 export function noteKey(p: Primitives, name: string, type: number, key: Uint8Array): NoteKey {
@@ -59,9 +64,13 @@ export function noteKey(p: Primitives, name: string, type: number, key: Uint8Arr
   return { name, type, keyId, key, vkey: `${name}+${toHex(keyId)}+${toBase64(concat(new Uint8Array([type]), key))}` }
 }
 
-/** Add a plain Ed25519 signature. */
-export function signNote(p: Primitives, note: Note, name: string, signer: Signer): Note {
-  const { keyId } = noteKey(p, name, ED25519, rawOf(signer, 'ed25519'))
+/** The key that a log signs its checkpoints with: Ed25519 as signed-note has it, ML-DSA-44 as a cosigner under the log's own name. */
+export const logKey = (p: Primitives, origin: string, key: PublicKey): NoteKey => noteKey(p, origin, key.kind === 'ml-dsa-44' ? COSIGNATURE_ML_DSA_44 : ED25519, rawOf(key, key.kind === 'ml-dsa-44' ? key.kind : 'ed25519'))
+
+/** Add a log's own signature (tlog-checkpoint): Ed25519, or ML-DSA-44 with `time`, where 0 says nothing about when. */
+export function signNote(p: Primitives, note: Note, name: string, signer: Signer, time = 0): Note {
+  if (signer.publicKey.kind === 'ml-dsa-44') return cosignNote(p, note, name, signer, time)
+  const { keyId } = logKey(p, name, signer.publicKey)
   return { text: note.text, signatures: [...note.signatures, { name, keyId, signature: signer.sign(utf8(note.text)) }] }
 }
 
@@ -69,7 +78,7 @@ export function signNote(p: Primitives, note: Note, name: string, signer: Signer
 export function cosignNote(p: Primitives, note: Note, name: string, signer: Signer, time: number): Note {
   const { kind } = signer.publicKey
   const type = kind === 'ml-dsa-44' ? COSIGNATURE_ML_DSA_44 : COSIGNATURE
-  const { keyId } = noteKey(p, name, type, rawOf(signer, kind === 'ml-dsa-44' ? kind : 'ed25519'))
+  const { keyId } = noteKey(p, name, type, rawOf(signer.publicKey, kind === 'ml-dsa-44' ? kind : 'ed25519'))
   return { text: note.text, signatures: [...note.signatures, { name, keyId, signature: concat(u64be(time), signer.sign(cosigned(type, note.text, name, time))) }] }
 }
 
@@ -105,6 +114,6 @@ function short(text: string): Uint8Array {
   return bytes.length > 255 ? refuse('log.note', 'name', 'at most 255 bytes', `${bytes.length}`) : concat(new Uint8Array([bytes.length]), bytes)
 }
 
-function rawOf(signer: Signer, kind: 'ed25519' | 'ml-dsa-44'): Uint8Array {
-  return signer.publicKey.kind === kind ? signer.publicKey.raw : refuse('crypto.algorithm', 'signer', kind, signer.publicKey.kind)
+function rawOf(key: PublicKey, kind: 'ed25519' | 'ml-dsa-44'): Uint8Array {
+  return key.kind === kind ? key.raw : refuse('crypto.algorithm', 'signer', kind, key.kind)
 }

@@ -10,7 +10,7 @@ import type { Charter } from '@cloister/core/charter/types'
 import { parseCharterYaml } from '@cloister/core/charter/yaml'
 import { parseCheckpoint, checkpointText } from '@cloister/core/log/checkpoint'
 import { cosignNote, COSIGNATURE, ED25519, formatNote, noteKey, parseNote, parseVkey, signNote, type Note, type NoteKey } from '@cloister/core/log/note'
-import { formatPolicy, parsePolicy, verifyCheckpoint, type LogPolicy } from '@cloister/core/log/policy'
+import { flatPolicy, formatPolicy, parsePolicy, verifyCheckpoint, type LogPolicy } from '@cloister/core/log/policy'
 import { formatProof, parseProof, verifyProof, type TlogProof } from '@cloister/core/log/proof'
 import { inclusionProof, leafHash, nodeHash, type HashAt } from '@cloister/core/log/tree'
 import { encodeReceipt, parseReceipt, verifyReceiptSignature } from '@cloister/core/receipt/receipt'
@@ -45,7 +45,7 @@ const sameCharter = (_: Uint8Array, value: unknown) => {
 
 const [alpha, logger, witness] = ['alpha', 'log', 'witness'].map(signer)
 if (alpha === undefined || logger === undefined || witness === undefined || alpha.publicKey.kind !== 'ed25519' || logger.publicKey.kind !== 'ed25519' || witness.publicKey.kind !== 'ed25519') throw new TypeError('three Ed25519 signers')
-const policy: LogPolicy = { log: noteKey(p, 'log.example', ED25519, logger.publicKey.raw).vkey, witnesses: [noteKey(p, 'w.example', COSIGNATURE, witness.publicKey.raw).vkey], quorum: 1 }
+const policy: LogPolicy = flatPolicy([noteKey(p, 'log.example', ED25519, logger.publicKey.raw).vkey], [noteKey(p, 'w.example', COSIGNATURE, witness.publicKey.raw).vkey], 1)
 const entries = Array.from({ length: 7 }, (_, i) => utf8(`entry ${i}`))
 const hashAt: HashAt = (level, index) => (level === 0 ? leafHash(p, entries[index] ?? new Uint8Array(0)) : nodeHash(p, hashAt(level - 1, 2 * index), hashAt(level - 1, 2 * index + 1)))
 const root = nodeHash(p, hashAt(2, 0), nodeHash(p, hashAt(1, 2), hashAt(0, 6)))
@@ -71,9 +71,9 @@ export const targets: readonly Target[] = [
   { name: 'charter-json', draw: draw => utf8(draw.oneIn(5) ? changeText(draw, draw.pick(canonical)) : changeJson(draw, draw.pick(canonical))), judge: input => orRefuse(parseCharter(input)), again: sameCharter },
   { name: 'act', slow: true, draw: changedText([jcs(act)]), judge: input => { const read = parseAct(parseJson(input)); orRefuse(verifyAct(p, fraud, read)); return read }, signed: { valid: [utf8(jcs(act))], same: input => jcs(parseJson(input)) } },
   { name: 'note', draw: changedText([checkpoint]), judge: input => parseNote(textOf(input)), again: (input, value) => (formatNote(value as Note) === textOf(input) ? undefined : 'written back as another note') }, // what judge gave
-  { name: 'vkey', draw: changedText([policy.log, ...policy.witnesses]), judge: input => parseVkey(p, textOf(input)), again: (input, value) => ((value as NoteKey).vkey === textOf(input) ? undefined : 'written back as another key') }, // what judge gave
+  { name: 'vkey', draw: changedText([...policy.logs, ...policy.witnesses].map(one => one.vkey)), judge: input => parseVkey(p, textOf(input)), again: (input, value) => ((value as NoteKey).vkey === textOf(input) ? undefined : 'written back as another key') }, // what judge gave
   { name: 'checkpoint', slow: true, draw: changedText([checkpoint]), judge: input => { const read = orRefuse(parseCheckpoint(textOf(input))); return orRefuse(verifyCheckpoint(p, read, policy)) }, signed: { valid: [utf8(checkpoint)], same: input => noteSame(textOf(input)) } },
-  { name: 'log-policy', draw: changedText([formatPolicy(policy), `log ${policy.log}\nwitness a ${policy.witnesses[0]}\nquorum none\n`]), judge: input => orRefuse(parsePolicy(textOf(input))), again: (_, value) => (jcs(orRefuse(parsePolicy(formatPolicy(value as LogPolicy)))) === jcs(value) ? undefined : 'another policy when written again') }, // what judge gave
+  { name: 'log-policy', draw: changedText([formatPolicy(policy), `log ${policy.logs[0]?.vkey} https://log.example\nwitness a ${policy.witnesses[0]?.vkey} https://a.example\ngroup g any a\ngroup h all g\nquorum h\n`]), judge: input => orRefuse(parsePolicy(textOf(input))), again: (_, value) => (jcs(orRefuse(parsePolicy(formatPolicy(value as LogPolicy)))) === jcs(value) ? undefined : 'another policy when written again') }, // what judge gave
   { name: 'proof', draw: changedText([proof]), judge: input => orRefuse(parseProof(textOf(input))), again: (input, value) => (formatProof(value as TlogProof) === textOf(input) ? undefined : 'written back as another proof') }, // what judge gave
   { name: 'inclusion', slow: true, draw: changedText([proof]), judge: input => orRefuse(verifyProof(p, utf8('entry 3'), textOf(input), policy)), signed: { valid: [utf8(proof)], same: input => { const read = orRefuse(parseProof(textOf(input))); return JSON.stringify([read.index, read.path.map(toBase64), noteSame(read.checkpoint)]) } } },
   { name: 'receipt', slow: true, draw: changedText([receipt]), judge: input => { const read = orRefuse(parseReceipt(textOf(input))); orRefuse(verifyReceiptSignature(p, read, formatKey(alpha.publicKey))); return read }, signed: { valid: [utf8(receipt)], same: input => jcs(parseJson(input)) } },

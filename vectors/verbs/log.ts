@@ -2,7 +2,7 @@
 import { utf8 } from '@cloister/core/bytes/text'
 import { checkpointText, parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { cosignNote, COSIGNATURE, ED25519, formatNote, noteKey, parseNote, signNote } from '@cloister/core/log/note'
-import { parsePolicy, verifyCheckpoint, type LogPolicy } from '@cloister/core/log/policy'
+import { flatPolicy, parsePolicy, verifyCheckpoint } from '@cloister/core/log/policy'
 import { formatProof, parseProof, verifyProof } from '@cloister/core/log/proof'
 import { parseTilePath } from '@cloister/core/log/tiles'
 import { leafHash, nodeHash, verifyConsistency } from '@cloister/core/log/tree'
@@ -17,7 +17,7 @@ const log = generateSigner('ed25519', new Uint8Array(32).fill(1))
 const witness = generateSigner('ed25519', new Uint8Array(32).fill(2))
 const guest = generateSigner('p256')
 const raw = (signer: typeof log) => (signer.publicKey.kind === 'ed25519' ? signer.publicKey.raw : new Uint8Array())
-const policy: LogPolicy = { log: noteKey(p, 'log.example', ED25519, raw(log)).vkey, witnesses: [noteKey(p, 'w.example', COSIGNATURE, raw(witness)).vkey], quorum: 1 }
+const policy = flatPolicy([noteKey(p, 'log.example', ED25519, raw(log)).vkey], [noteKey(p, 'w.example', COSIGNATURE, raw(witness)).vkey], 1)
 const leaves = [leafHash(p, utf8('one')), leafHash(p, utf8('two'))] as const
 const root = nodeHash(p, leaves[0], leaves[1])
 const signed = (origin: string, cosign: boolean) => {
