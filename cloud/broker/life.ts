@@ -9,7 +9,8 @@ import { review, type Review } from '@cloister/core/charter/review'
 import type { Charter, Hash, Name } from '@cloister/core/charter/types'
 import { orRefuse, refuse } from '@cloister/core/refusal'
 import { rotate } from './assets.ts'
-import { checkAct, newest, setLineage, versionsAfter } from './lineage.ts'
+import { emergency } from './emergency.ts'
+import { checkAct, newest, setLineage, versionsAfter, withOpenAct } from './lineage.ts'
 import type { Effect, Event, Outcome, Rules } from './events.ts'
 import { keys, read, type Change, type Lineage, type Proposal, type State } from './state.ts'
 
@@ -53,7 +54,7 @@ export function propose(rules: Rules, state: State, event: Event & { readonly ch
   }
 }
 
-/** Approve, veto, enact, revoke, rotate: whatever a party says about a charter it is in. */
+/** Approve, veto, enact, revoke, rotate, emergency: whatever a party says about a charter it is in. */
 export function actOn(rules: Rules, state: State, event: Event & { readonly act: Act }): Outcome {
   switch (event.act.verb) {
     case 'approve': return approve(rules, state, event)
@@ -61,7 +62,8 @@ export function actOn(rules: Rules, state: State, event: Event & { readonly act:
     case 'enact': return enact(rules, state, event)
     case 'revoke': return revoke(rules, state, event)
     case 'rotate': return rotate(rules, state, event)
-    default: return refuse('charter.act', 'act.verb', 'approve, veto, enact, revoke or rotate', event.act.verb)
+    case 'emergency': return emergency(rules, state, event)
+    default: return refuse('charter.act', 'act.verb', 'approve, veto, enact, revoke, rotate or emergency', event.act.verb)
   }
 }
 
@@ -101,6 +103,7 @@ function enact(rules: Rules, state: State, { act, next, head, now }: ActEvent): 
   const enacted: Lineage = {
     ...lineage, digest: act.digest, epoch: successor.epoch, history: [...lineage.history, act.digest], enacted: { index: next },
     versions: versionsAfter(lineage.versions, successor, narrowedAssets(reviewed)), revocations: [],
+    emergencies: [], emergencyActs: [], // they held under the charter before
   }
   return {
     changes: [
@@ -121,11 +124,10 @@ function enact(rules: Rules, state: State, { act, next, head, now }: ActEvent): 
 function revoke(rules: Rules, state: State, { act, next }: ActEvent): Outcome {
   const { lineage, charter } = newest(state, act.lineage)
   checkAct(rules, [charter], act, { verb: 'revoke', lineage: lineage.lineage, digest: lineage.digest, epoch: lineage.epoch, prev: charter.prev })
-  const acts = [...lineage.revocations.filter(one => !(one.party === act.party && one.key === act.key && one.subject === act.subject)), act]
+  const acts = withOpenAct(lineage.revocations, act)
   const agreed = signers(rules.p, charter, acts, one => one.verb === 'revoke' && one.subject === act.subject && one.digest === lineage.digest)
   const done = mayRevoke(lineage, charter, act.subject, agreed)
   const revoked: Lineage = done ? { ...revokedBy(rules, lineage, charter, act.subject), revocations: acts.filter(one => one.subject !== act.subject) } : { ...lineage, revocations: acts }
-  if (acts.length > REVOCATIONS_MAX) refuse('broker.request', 'act', `at most ${REVOCATIONS_MAX} open revocations`, 'one more')
   return {
     changes: setLineage(revoked),
     effects: [logCharter('revoked', lineage.lineage, lineage.digest, { epoch: lineage.epoch, party: act.party, subject: act.subject ?? 'charter', effective: done, act })],
@@ -184,4 +186,3 @@ function logCharter(verb: string, lineage: Hash, digest: Hash, predicate: Record
 const assetOf = (subject: string) => subject.split('@')[0] ?? ''
 const unique = (names: readonly Name[]) => [...new Set(names)].sort()
 const PROPOSALS_MAX = 16
-const REVOCATIONS_MAX = 256

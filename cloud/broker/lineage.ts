@@ -38,4 +38,13 @@ export function versionsAfter(before: Lineage['versions'], charter: Charter, cha
   return next
 }
 
+/** The acts that wait for more signatures, with one more; the same key's word on the same thing stands once. Leaves with `broker.request`. */
+export function withOpenAct(open: readonly Act[], act: Act): readonly Act[] {
+  const others = open.filter(one => !(one.party === act.party && one.key === act.key && one.subject === act.subject))
+  // By party, so that nobody can fill the place of others.
+  if (others.filter(one => one.party === act.party).length >= OPEN_MAX) refuse('broker.request', 'act', `at most ${OPEN_MAX} open acts of one party`, 'one more', 'wait for the others, or for the next epoch')
+  return [...others, act]
+}
+const OPEN_MAX = 64
+
 export const setLineage = (lineage: Lineage): Change[] => [{ key: keys.lineage(lineage.lineage), value: lineage }]

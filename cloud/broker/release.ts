@@ -49,7 +49,7 @@ export function release(rules: Rules, state: State, event: ReleaseEvent): Outcom
 export function why(rules: Rules, state: State, event: ReleaseEvent): Outcome {
   const { decisions, deposits, appraisal } = judge(rules, state, event)
   const grants = decisions.map(decision => decision.grant)
-  const decision = { allow: true, grants, outputs: outputsOf(grants), keys: deposits.map(({ asset, version }) => ({ asset, version })), debits: decisions.map(({ debit, window }) => ({ ...debit, window })), checks: appraisal.checks }
+  const decision = { allow: true, grants, outputs: outputsOf(grants), keys: deposits.map(({ asset, version }) => ({ asset, version })), debits: decisions.map(({ debit, window }) => ({ ...debit, window })), ...inEmergency(decisions), checks: appraisal.checks }
   return { changes: [], effects: [], reply: { body: { decision } } }
 }
 
@@ -121,7 +121,7 @@ function appraiseGuest(rules: Rules, { request, now }: ReleaseEvent, challenge: 
 }
 
 function viewOf(lineage: Lineage, charter: Charter, head: HeadView): View {
-  return { lineage: lineage.lineage, charter, revoked: lineage.revoked, head: { time: head.time, witnesses: head.witnesses }, enactedAt: lineage.enactedAt }
+  return { lineage: lineage.lineage, charter, revoked: lineage.revoked, head: { time: head.time, witnesses: head.witnesses }, enactedAt: lineage.enactedAt, emergencies: lineage.emergencies ?? [] }
 }
 
 /** Every asset on its own grant, each debit seen by the next. */
@@ -132,7 +132,7 @@ function decideAll(rules: Rules, state: State, view: View, request: ReleaseReque
     const current = after(state, debits)
     const { charter, epoch, program, facts, nonce } = request
     const decision = orRefuse(decide(rules.p, view, { charter, epoch, program, facts, nonce, ...wanted }, { claims: appraisal.claims, tcb: appraisal.tcb },
-      (grant, window) => read.budget(current, budgetName(rules, view.lineage, grant), windowName(grant, window)), now))
+      (grant, window, emergency) => read.budget(current, budgetName(rules, view.lineage, grant, emergency), windowName(grant, window)), now))
     decisions.push(decision)
     debits = [...debits, ...debit(rules, current, view.lineage, decision)]
   }
@@ -140,8 +140,8 @@ function decideAll(rules: Rules, state: State, view: View, request: ReleaseReque
 }
 
 /** Spent twice over: in the window, and in the total, so that a budget added or changed later finds what was spent before. */
-function debit(rules: Rules, state: State, lineage: Hash, { grant, window, debit: cost }: Decision): Change[] {
-  const name = budgetName(rules, lineage, grant)
+function debit(rules: Rules, state: State, lineage: Hash, { grant, window, debit: cost, emergency }: Decision): Change[] {
+  const name = budgetName(rules, lineage, grant, emergency?.sequence)
   return [...new Set([windowName(grant, window), TOTAL])].map(where => {
     const spent = read.budget(state, name, where)
     return { key: keys.budget(name, where), value: { ...spent, uses: spent.uses + cost.uses, epsilon: spent.epsilon + cost.epsilon } }
@@ -150,7 +150,7 @@ function debit(rules: Rules, state: State, lineage: Hash, { grant, window, debit
 
 const TOTAL = 'total'
 const windowName = (grant: Grant, window: number) => (grant.budget?.per === undefined ? TOTAL : `${grant.budget.per}.${window}`)
-const budgetName = (rules: Rules, lineage: Hash, grant: Grant) => toHex(rules.p.hash('sha256', utf8(budgetKey(lineage, grant))))
+const budgetName = (rules: Rules, lineage: Hash, grant: Grant, emergency?: number) => toHex(rules.p.hash('sha256', utf8(budgetKey(lineage, grant, emergency))))
 
 /** Owners who agree on no output run nothing (charter.md section 9). */
 function checkOutputs(grants: readonly Grant[]): void {
@@ -169,16 +169,22 @@ function depositOf(state: State, lineage: Lineage, charter: Charter, asset: stri
   return deposit
 }
 
+/** Said aloud wherever a decision or a release is shown: some of it rests on an emergency. */
+function inEmergency(decisions: readonly Decision[]) {
+  const emergencies = decisions.flatMap(({ grant, emergency }) => (emergency === undefined ? [] : [{ asset: grant.asset, sequence: emergency.sequence, until: emergency.until, signed: emergency.signed }]))
+  return emergencies.length === 0 ? {} : { emergency: true, emergencies }
+}
+
 /** What the receipt says for ever: who got what under which charter, on which evidence. Digests only. */
 function predicateOf(rules: Rules, request: ReleaseRequest, { lineage, charter, appraisal, challenge, decisions, deposits }: Allowed, now: number) {
   return {
     lineage: lineage.lineage, charter: lineage.digest, epoch: lineage.epoch,
     program: { name: request.program, run: { ...charter.programs[request.program]?.run } },
-    assets: deposits.map(({ asset, version, digest }, i) => ({ asset, version, digest, can: decisions[i]?.grant.can ?? '', ...(decisions[i]?.grant.as === undefined ? {} : { as: decisions[i].grant.as }) })),
+    assets: deposits.map(({ asset, version, digest }, i) => ({ asset, version, digest, can: decisions[i]?.grant.can ?? '', ...(decisions[i]?.grant.as === undefined ? {} : { as: decisions[i].grant.as }), ...(decisions[i]?.emergency === undefined ? {} : { emergency: decisions[i].emergency.sequence }) })),
     outputs: outputsOf(decisions.map(decision => decision.grant)),
     guest: { seal: `sha256:${toHex(rules.p.hash('sha256', request.guest.seal))}`, sign: request.guest.sign },
     nonce: toBase64(request.nonce), head: toBase64(challenge.root), evidence: evidenceDigest(rules.p, request.evidence), ear: appraisal.ear,
-    simulated: appraisal.claims.simulated, time: now,
+    simulated: appraisal.claims.simulated, time: now, ...inEmergency(decisions),
   }
 }
 

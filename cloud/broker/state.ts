@@ -6,6 +6,7 @@
  * believed; what the outside sends is believed only after `requests.ts` has read it.
  */
 import type { Act } from '@cloister/core/charter/acts'
+import type { Emergency } from '@cloister/core/charter/emergency'
 import type { Charter, Hash, Name } from '@cloister/core/charter/types'
 
 export interface State {
@@ -32,6 +33,10 @@ export interface Lineage {
   readonly versions: { readonly [asset: Name]: KeyVersion }
   /** Revocations that wait for more signatures. */
   readonly revocations: readonly Act[]
+  /** Grants of emergencies under the newest charter, how many the lineage has had, and acts that wait for more signatures. */
+  readonly emergencies?: readonly Emergency[]
+  readonly emergencyCount?: number
+  readonly emergencyActs?: readonly Act[]
 }
 export interface KeyVersion { readonly owner: Name; readonly version: number }
 /** An entry of the log: its index. */

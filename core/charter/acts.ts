@@ -15,7 +15,7 @@ import { own } from './parse.ts'
 import type { Review } from './review.ts'
 import type { Charter, Hash, Name } from './types.ts'
 
-export type Verb = 'propose' | 'approve' | 'veto' | 'enact' | 'revoke' | 'put' | 'rotate'
+export type Verb = 'propose' | 'approve' | 'veto' | 'enact' | 'revoke' | 'put' | 'rotate' | 'emergency'
 export interface ActBody {
   readonly verb: Verb
   readonly lineage: Hash
@@ -24,7 +24,7 @@ export interface ActBody {
   readonly prev?: Hash
   readonly epoch: number
   readonly party: Name
-  /** What the verb is about beyond the charter: the asset for put and rotate (with a digest of its details). */
+  /** What the verb is about beyond the charter: the asset for put, rotate and revoke (with its version or a digest of its details), a program, the grant of an emergency. */
   readonly subject?: string
 }
 export interface Act extends ActBody {
@@ -34,7 +34,7 @@ export interface Act extends ActBody {
   readonly webauthn?: Assertion
 }
 
-const VERBS: readonly Verb[] = ['propose', 'approve', 'veto', 'enact', 'revoke', 'put', 'rotate']
+const VERBS: readonly Verb[] = ['propose', 'approve', 'veto', 'enact', 'revoke', 'put', 'rotate', 'emergency']
 const FIELDS = ['verb', 'lineage', 'digest', 'prev', 'epoch', 'party', 'subject', 'key', 'signature', 'webauthn']
 
 /** The bytes that are signed. */

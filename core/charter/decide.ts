@@ -9,8 +9,9 @@ import { utf8 } from '../bytes/text.ts'
 import { algorithmOf, parseKey } from '../crypto/keys.ts'
 import type { Primitives } from '../crypto/primitives.ts'
 import type { Claims } from '../evidence/claims.ts'
-import { attempt, refuse, type Result } from '../refusal.ts'
+import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
 import { charterDigest, launchedAs, programIdentity } from './canonical.ts'
+import type { Emergency } from './emergency.ts'
 import { durationSeconds, own } from './parse.ts'
 import type { Budget, Charter, Grant, Hash, Name, Output } from './types.ts'
 
@@ -22,6 +23,8 @@ export interface View {
   /** Time of the newest checkpoint that contains this charter as newest, and how many distinct witnesses cosigned it. */
   readonly head: { readonly time: number; readonly witnesses: number }
   readonly enactedAt: number // of epoch 1: budget windows count from here
+  /** Emergencies of exactly this charter, running or ended. */
+  readonly emergencies?: readonly Emergency[]
 }
 export interface Fact { readonly party: Name; readonly fact: string; readonly key: string; readonly signature: string }
 export interface Request {
@@ -36,9 +39,16 @@ export interface Request {
 }
 /** The claims that an accepted appraisal rests on. Its measurement and report data have been checked by `appraise`. */
 export interface Judged { readonly claims: Claims; readonly tcb: 'current' | 'outdated' }
-/** What was spent so far in the current window of a grant's budget. */
-export type Spent = (grant: Grant, window: number) => { readonly uses: number; readonly bytes: number; readonly epsilon: number } // epsilon in millionths
-export interface Decision { readonly grant: Grant; readonly outputs: readonly Output[]; readonly window: number; readonly debit: { readonly uses: number; readonly epsilon: number } }
+/** What was spent so far in the current window of a grant's budget; an emergency (by its number) has a budget of its own. */
+export type Spent = (grant: Grant, window: number, emergency?: number) => { readonly uses: number; readonly bytes: number; readonly epsilon: number } // epsilon in millionths
+export interface Decision {
+  readonly grant: Grant
+  readonly outputs: readonly Output[]
+  readonly window: number
+  readonly debit: { readonly uses: number; readonly epsilon: number }
+  /** Set when no grant of the charter allowed it and an emergency did: to be shown wherever the decision is. */
+  readonly emergency?: Emergency
+}
 
 /** Allowed, with the grant that allows it, or the refusal that names charter line and claim. */
 export function decide(p: Primitives, view: View, request: Request, judged: Judged, spent: Spent, now: number): Result<Decision> {
@@ -47,9 +57,12 @@ export function decide(p: Primitives, view: View, request: Request, judged: Judg
     checkCharter(p, view, request)
     checkProgram(p, view, request, judged)
     checkPlace(view.charter, request, judged)
-    const { grant, at } = findGrant(view.charter, request, now)
-    checkNeeds(p, view, request, grant, at)
-    return { grant, outputs: grant.out ?? [], ...checkBudget(view, grant, at, spent, now) }
+    return firstAllowed(candidates(view, request).map(one => attempt(() => {
+      const { grant, emergency } = one
+      checkUntil(one, now)
+      checkNeeds(p, view, request, grant, one.at)
+      return { grant, outputs: grant.out ?? [], ...checkBudget(view, one, spent, now), ...(emergency === undefined ? {} : { emergency }) }
+    })), request)
   })
 }
 
@@ -103,12 +116,26 @@ function checkGpus(listed: readonly string[] | undefined, { devices = [] }: Clai
   })
 }
 
-function findGrant(charter: Charter, request: Request, now: number): { grant: Grant; at: string } {
-  const index = charter.grants.findIndex(grant => grant.asset === request.asset && grant.to === request.program && grant.can === request.can && grant.as === request.as)
-  const grant = charter.grants[index]
-  if (grant === undefined) return refuse('grant.none', 'grants', `a grant of ${request.asset} to ${request.program} (${request.can})`, 'none', `the owner of ${request.asset} proposes a charter with that grant`)
-  if (grant.until !== undefined && now >= Math.floor(new Date(grant.until).getTime() / 1000)) refuse('grant.expired', `grants[${index}].until`, `a time before ${grant.until}`, new Date(now * 1000).toISOString())
-  return { grant, at: `grants[${index}]` }
+interface Candidate { readonly grant: Grant; readonly at: string; readonly emergency?: Emergency }
+
+/** The charter's own grant first, then those of emergencies, oldest first. An emergency adds a grant and lifts no other check. */
+function candidates({ charter, emergencies = [] }: View, request: Request): Candidate[] {
+  const fits = (grant: Grant) => grant.asset === request.asset && grant.to === request.program && grant.can === request.can && grant.as === request.as
+  return [
+    ...charter.grants.map((grant, i) => ({ grant, at: `grants[${i}]` })),
+    ...emergencies.filter(one => one.charter === request.charter).map(emergency => ({ grant: emergency.grant, at: `emergencies[${emergency.sequence}]`, emergency })),
+  ].filter(({ grant }) => fits(grant))
+}
+
+/** The first yes, or the first reason why not. */
+function firstAllowed(results: readonly Result<Decision>[], { asset, program, can }: Request): Decision {
+  const found = results.find(one => one.ok) ?? results[0]
+  return found === undefined ? refuse('grant.none', 'grants', `a grant of ${asset} to ${program} (${can})`, 'none', `the owner of ${asset} proposes a charter with that grant`) : orRefuse(found)
+}
+
+function checkUntil({ grant, at, emergency }: Candidate, now: number): void {
+  if (emergency !== undefined && now >= emergency.until) refuse('emergency.ended', `${at}.until`, `a time before ${grant.until ?? ''}`, new Date(now * 1000).toISOString(), 'a new emergency is a new act of its quorum')
+  if (grant.until !== undefined && now >= Math.floor(new Date(grant.until).getTime() / 1000)) refuse('grant.expired', `${at}.until`, `a time before ${grant.until}`, new Date(now * 1000).toISOString())
 }
 
 /** The bytes that a party signs to state a fact about one request. */
@@ -133,8 +160,9 @@ function factHolds(p: Primitives, view: View, request: Request, fact: Fact, need
   return read.ok && p.verify(algorithmOf(read.value.key), read.value.key, factBytes(view.lineage, request, need), read.value.signature)
 }
 
-/** Under which key the ledger keeps what a grant has spent: names, so that neither restart nor re-proposal resets it. */
-export const budgetKey = (lineage: Hash, grant: Pick<Grant, 'asset' | 'to' | 'can' | 'as'>): string => [lineage, grant.asset, grant.to, grant.can, grant.as ?? ''].join('/')
+/** Under which key the ledger keeps what a grant has spent: names, so that neither restart nor re-proposal resets it; the number of an emergency before them. */
+export const budgetKey = (lineage: Hash, grant: Pick<Grant, 'asset' | 'to' | 'can' | 'as'>, emergency?: number): string =>
+  [...(emergency === undefined ? [] : [`emergency ${emergency}`]), lineage, grant.asset, grant.to, grant.can, grant.as ?? ''].join('/')
 
 /**
  * The window that `now` falls into, counted from the enactment of epoch 1; one window over the whole lineage without `per`.
@@ -145,10 +173,10 @@ export function budgetWindow(budget: Budget | undefined, enactedAt: number, now:
   return per === 0 ? 0 : Math.max(0, Math.floor((now - enactedAt) / per))
 }
 
-function checkBudget(view: View, grant: Grant, at: string, spent: Spent, now: number): Pick<Decision, 'window' | 'debit'> {
+function checkBudget(view: View, { grant, at, emergency }: Candidate, spent: Spent, now: number): Pick<Decision, 'window' | 'debit'> {
   const window = budgetWindow(grant.budget, view.enactedAt, now)
   const epsilon = Math.round((grant.out ?? []).reduce((sum, out) => sum + (out.epsilon ?? 0), 0) * 1e6)
-  const used = spent(grant, window)
+  const used = spent(grant, window, emergency?.sequence)
   const { uses, bytes, epsilon: most } = grant.budget ?? {}
   const end = grant.budget?.per === undefined || grant.budget.per === '0s' ? undefined : `the next window begins ${new Date((view.enactedAt + (window + 1) * durationSeconds(grant.budget.per)) * 1000).toISOString()}`
   if (uses !== undefined && used.uses + 1 > uses) refuse('budget.spent', `${at}.budget.uses`, `at most ${uses}`, `${used.uses} spent`, end)

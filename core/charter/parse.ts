@@ -118,13 +118,15 @@ const asset = (owner: Read<Name>): Read<Asset> => (value, at) => {
   }
 }
 
+const GRANT_BOUNDS = ['as', 'until', 'needs', 'budget', 'out']
+
 /** One grant of the document may name several assets: it stands for one grant each. */
 function grantList(value: Json | undefined, known: Known): Grant[] {
   const found: { grant: Grant; at: string }[] = []
   let weight = 0
   array(value, 'grants', LIMITS.grants).forEach((entry, i) => {
     const at = `grants[${i}]`
-    const from = fields(entry, at, ['asset', 'to', 'can'], ['as', 'until', 'needs', 'budget', 'out'])
+    const from = fields(entry, at, ['asset', 'to', 'can'], GRANT_BOUNDS)
     const assets = Array.isArray(from['asset']) ? set(from['asset'], `${at}.asset`, known.asset, LIMITS.assets) : [known.asset(from['asset'], `${at}.asset`)]
     if (assets.length === 0) refuse('charter.missing-field', `${at}.asset`, 'at least one asset', 'none')
     if (found.length + assets.length > LIMITS.grants) refuse('charter.limit', 'grants', `at most ${LIMITS.grants}`, 'more')
@@ -134,6 +136,13 @@ function grantList(value: Json | undefined, known: Known): Grant[] {
     for (const one of assets) found.push({ grant: { asset: one, ...grant(from, at, known) }, at })
   })
   return ordered(found.map(one => ({ ...one, key: grantKey(one.grant) })), 'one grant for each asset, program, can and as').map(one => one.grant)
+}
+
+/** One grant that stands apart from a charter (an emergency's), read as a grant of this charter. Leaves with `charter.*`. */
+export function grantIn({ parties, programs, assets }: Charter, value: Json, at: string): Grant {
+  const known: Known = { party: nameIn(parties), program: nameIn(programs), asset: nameIn(assets) }
+  const from = fields(value, at, ['asset', 'to', 'can'], GRANT_BOUNDS)
+  return { asset: known.asset(from['asset'], `${at}.asset`), ...grant(from, at, known) }
 }
 
 /** Sorted by key; two of one key are refused where the second stands. */

@@ -5,6 +5,7 @@ import { utf8 } from '@cloister/core/bytes/text'
 import { actsSatisfy, founded, signAct, verifyAct } from '@cloister/core/charter/acts'
 import { charterDigest, programIdentity } from '@cloister/core/charter/canonical'
 import { decide, type Judged, type Request, type View } from '@cloister/core/charter/decide'
+import { emergencyAgreed, emergencySubject } from '@cloister/core/charter/emergency'
 import { parseCharter } from '@cloister/core/charter/parse'
 import { review } from '@cloister/core/charter/review'
 import type { Charter } from '@cloister/core/charter/types'
@@ -58,6 +59,15 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
     const digest = charterDigest(p, next)
     const act = signAct(signer, { verb: 'approve', lineage, digest, epoch: 2, prev: lineage, party: 'me' })
     return orRefuse(actsSatisfy(p, { lineage, prev: first, next, digest, proposedAt: NOW }, orRefuse(review(p, first, next)), [act], NOW + (input as { after: number }).after))
+  }),
+  /** { ends }: an emergency of the small charter (its owner may, for an hour) that ends so many seconds from now. */
+  'charter.emergency': input => attempt(() => {
+    const { ends } = input as { ends: number }
+    const charter = parsed({ 'change.emergency': { of: ['me'], need: 1, lasts: '1h' } })
+    const digest = charterDigest(p, charter)
+    const subject = emergencySubject(1, { asset: 'disk', to: 'app', can: 'use', until: `${new Date((NOW + ends) * 1000).toISOString().slice(0, 19)}Z` })
+    const act = signAct(signer, { verb: 'emergency', lineage: digest, digest, epoch: 1, party: 'me', subject })
+    return orRefuse(emergencyAgreed(p, { lineage: digest, charter, digest }, subject, [act], NOW))
   }),
   /** { set?, view?, request?, claims?, tcb?, spent?, facts? }: decided, with each given part exchanged. */
   'charter.decide': input => attempt(() => {
