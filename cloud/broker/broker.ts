@@ -28,7 +28,8 @@ import { newest } from './lineage.ts'
 import { step } from './machine.ts'
 import type { Challenge, DepositRequest, Effect, Event, Reply, Rules } from './events.ts'
 import { makeNonce, readNonce } from './nonce.ts'
-import { actRequest, foundRequest, helloRequest, proposalRequest, putRequest, receiptRequest, releaseRequest, type PutRequest } from './requests.ts'
+import { actRequest, foundRequest, helloRequest, joinRequest, proposalRequest, putRequest, receiptRequest, releaseRequest, type PutRequest } from './requests.ts'
+import { JOIN, ownMeasurement, sealIdentity } from './join.ts'
 import { read, stateOf, type Change, type State } from './state.ts'
 
 /** The machine that the broker runs in. */
@@ -46,9 +47,13 @@ export interface BrokerOptions {
   readonly clock: () => number
   /** Opened with `storeKey(p, machine.sealingKey())`. */
   readonly store: Store
+  /** Where this machine alone keeps who the broker is; absent, the store itself. Needed where brokers on several machines share a store. */
+  readonly vault?: Store
   readonly machine: BrokerMachine
   readonly references: Rules['references']
   readonly distrust: Rules['distrust']
+  /** Brokers that may be given this one's identity, by measurement: absent, those that run what this one runs. */
+  readonly peers?: Rules['peers']
   readonly ledger: { readonly origin: string; readonly witnesses: readonly Witness[]; readonly quorum: number }
   /** Seconds for which a challenge is good; 60. */
   readonly nonceSeconds?: number
@@ -65,6 +70,8 @@ export interface Broker {
   readonly ledger: Ledger
   hello(body: JsonObject): Answer
   release(body: JsonObject): Answer
+  /** Hand this broker's identity to another machine that proved to run the same (`join.ts`). */
+  join(body: JsonObject): Answer
   why(body: JsonObject): Answer
   receipt(body: JsonObject): Answer
   found(body: JsonObject): Answer
@@ -88,7 +95,7 @@ export interface Broker {
  */
 export async function openBroker(options: BrokerOptions): Promise<Broker> {
   const { p, store, machine, random, ledger } = options
-  const identity = await openIdentity(p, store, machine.sealingKey(), random)
+  const identity = await openIdentity(p, options.vault ?? store, machine.sealingKey(), random)
   const broker = new LocalBroker(options, identity, await openLedger({ p, store, signer: identity.logSigner, ...ledger }))
   await broker.reload()
   return broker
@@ -113,10 +120,10 @@ class LocalBroker implements Broker {
   #publishing: Promise<Result<Head>> | undefined
 
   constructor(options: BrokerOptions, identity: Identity, ledger: Ledger) {
-    const { p, references, distrust } = options
+    const { p, references, distrust, machine, clock } = options
     this.#options = options
     this.#identity = identity
-    this.#rules = { p, references, distrust, nonceSeconds: options.nonceSeconds ?? 60, chains: new Map() }
+    this.#rules = { p, references, distrust, peers: options.peers ?? ownMeasurement(p, machine, clock()), nonceSeconds: options.nonceSeconds ?? 60, chains: new Map() }
     this.key = identity.key
     this.seal = identity.seal.publicKey
     this.ledger = ledger
@@ -128,6 +135,7 @@ class LocalBroker implements Broker {
       const request = helloRequest(body)
       const evidence = machine.report(helloData(p, { nonce: request.nonce, seal: this.seal, sign: this.key }))
       const self = { evidence, key: this.key, seal: toBase64(this.seal), policy: this.ledger.policyText() }
+      if (request.join) return { ...self, challenge: toBase64(makeNonce(p, this.#identity.challengeKey, { issuedAt: clock(), size: 0 }, JOIN, random)) }
       if (request.charter === undefined) return self
       const { text, size } = orRefuse(await this.#freshHead())
       const { lineage, charter } = await this.#newestOf(request.charter)
@@ -147,6 +155,22 @@ class LocalBroker implements Broker {
       const state = await this.#state()
       const sealed = effects.flatMap(effect => (effect.do === 'seal' ? [this.#seal(effect, state)] : []))
       return { sealed: sealed[0], receipt: receipts[0], proof }
+    })
+  }
+
+  async join(body: JsonObject): Answer {
+    const { p, random } = this.#options
+    const read = attempt(() => {
+      const request = joinRequest(body)
+      return { request, issuedAt: readNonce(p, this.#identity.challengeKey, request.nonce, JOIN)?.issuedAt }
+    })
+    if (!read.ok) return read
+    const settled = await this.#submit(about => ({ ...about, kind: 'join', ...read.value }))
+    return attemptAsync(async () => {
+      const { receipts, effects, reply, head } = orRefuse(settled)
+      const proof = await this.#proofOf(reply, head)
+      const admitted = effects.find(effect => effect.do === 'admit') ?? refuse('broker.request', 'join', 'an admission', 'none')
+      return { ...sealIdentity(p, this.#identity, admitted, random), receipt: receipts[0], proof }
     })
   }
 

@@ -9,6 +9,7 @@ import type { Evidence } from '@cloister/core/evidence/claims'
 import type { VerifiedCache } from '@cloister/core/evidence/options'
 import type { AppraisalPolicy } from '@cloister/core/appraisal/appraise'
 import type { Result } from '@cloister/core/refusal'
+import type { JoinRequest } from './join.ts'
 import type { Change, LoggedAt, State } from './state.ts'
 
 /** What does not change while a broker runs. */
@@ -17,6 +18,8 @@ export interface Rules {
   /** Guest runtimes that may get keys, by launch measurement. */
   readonly references: AppraisalPolicy['measurements']
   readonly distrust: AppraisalPolicy['distrust']
+  /** Brokers that may become this one, by launch measurement: by default only those that run what this one runs. */
+  readonly peers?: AppraisalPolicy['measurements']
   /** Seconds for which a challenge is good. */
   readonly nonceSeconds: number
   /** Certificate chains that held before; a memory of computation only, no decision depends on it. */
@@ -47,6 +50,7 @@ export type Event = { readonly now: number; readonly head: HeadView; readonly ne
   | { readonly kind: 'deposit'; readonly request: DepositRequest }
   | { readonly kind: 'release' | 'why'; readonly request: ReleaseRequest; readonly challenge: Challenge | undefined }
   | { readonly kind: 'receipt'; readonly receipt: GuestReceipt }
+  | { readonly kind: 'join'; readonly request: JoinRequest; readonly issuedAt: number | undefined }
   | { readonly kind: 'tick' }
 )
 export interface DepositRequest {
@@ -70,6 +74,8 @@ export type Effect =
   | { readonly do: 'entry'; readonly envelope: string }
   /** After everything is durable and witnessed: seal these keys to the guest. */
   | { readonly do: 'seal'; readonly to: Uint8Array; readonly charter: Hash; readonly epoch: number; readonly nonce: Uint8Array; readonly head: Uint8Array; readonly keys: readonly { readonly asset: Name; readonly version: number; readonly digest: Hash; readonly atRest: string; readonly lineage: Hash }[] }
+  /** After everything is durable and witnessed: seal this broker's identity to another that proved to be one. */
+  | { readonly do: 'admit'; readonly to: Uint8Array; readonly nonce: Uint8Array }
 export interface Subject { readonly name: string; readonly digest: { readonly sha256: string } }
 
 /** What the asker is told, beside what the shell adds (envelopes, proofs, sealed keys). `logged` is the entry to prove. */

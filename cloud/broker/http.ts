@@ -20,6 +20,7 @@ export function brokerApp(broker: Broker): Hono {
   })
   post('/v1/hello', body => broker.hello(body))
   post('/v1/release', body => broker.release(body))
+  post('/v1/join', body => broker.join(body))
   post('/v1/why', body => broker.why(body))
   post('/v1/receipt', body => broker.receipt(body))
   post('/v1/charters', body => broker.found(body))

@@ -1,7 +1,8 @@
 /**
  * Who a broker is: its signing key, the key that deposits are sealed to, and the keys under which it keeps things. They
- * are made once and kept in the store, encrypted under the chip's sealing key: a restart is the same broker, another chip
- * or another measurement is not, and brokers on one store and chip are one (attacks.md row 115).
+ * are made once and kept in a vault (a store that this machine alone uses), encrypted under the chip's sealing key: a
+ * restart is the same broker, another chip or another measurement is not (attacks.md row 115). A broker on another machine
+ * becomes the same one only by being given this identity, sealed, after its evidence was judged (`join.ts`).
  */
 import { framed } from '@cloister/core/bytes/bytes'
 import { toBase64, fromBase64 } from '@cloister/core/bytes/base64'
@@ -23,6 +24,10 @@ export interface Identity {
   /** For challenges, and for asset keys at rest. */
   readonly challengeKey: Uint8Array
   readonly restKey: Uint8Array
+  /** For the tags of a store that brokers on several machines share. */
+  readonly sharedKey: Uint8Array
+  /** What another broker must be given to be this one. Secret. */
+  readonly parts: Uint8Array
 }
 
 /** The key for a store's tags, so that only this chip under this measurement can have written it. */
@@ -32,12 +37,25 @@ export const storeKey = (p: Primitives, sealingKey: Uint8Array): Uint8Array => d
 export async function openIdentity(p: Primitives, store: Store, sealingKey: Uint8Array, random: Random): Promise<Identity> {
   const key = derive(p, sealingKey, 'identity')
   const kept = await store.get(IDENTITY) ?? await create(p, store, key, random)
-  const text = openBytes(p, key, kept, IDENTITY) ?? refuse('store.corrupt', IDENTITY, 'an identity sealed by this chip to this program', 'another one', 'open the store on the chip and with the program that made it')
-  // Sealed by `create` below: its shape is ours.
+  return identityOf(p, openBytes(p, key, kept, IDENTITY) ?? refuse('store.corrupt', IDENTITY, 'an identity sealed by this chip to this program', 'another one', 'open the store on the chip and with the program that made it'))
+}
+
+/** Keep an identity that another broker gave. A vault that has one keeps its own: refuses `store.locked`. */
+export async function adoptIdentity(p: Primitives, vault: Store, sealingKey: Uint8Array, random: Random, parts: Uint8Array): Promise<Identity> {
+  const identity = identityOf(p, parts)
+  const written = await vault.write({ expect: [{ key: IDENTITY, value: undefined }], put: [{ key: IDENTITY, value: sealBytes(p, derive(p, sealingKey, 'identity'), parts, IDENTITY, random) }] })
+  return written.moved ? refuse('store.locked', IDENTITY, 'a vault without an identity', 'one that has its own', 'start the joining broker with an empty vault') : identity
+}
+
+/** Does this vault hold an identity already? */
+export const hasIdentity = async (vault: Store): Promise<boolean> => await vault.get(IDENTITY) !== undefined
+
+function identityOf(p: Primitives, text: Uint8Array): Identity {
+  // Made by `create` below, and sealed ever since: its shape is ours.
   const parts = JSON.parse(fromUtf8(text)) as Parts
   const master = fromBase64(parts.master)
   const signer = importSigner(parts.signer)
-  return { signer, logSigner: importSigner(parts.log), key: formatKey(signer.publicKey), seal: hpkeKeyPair(p, 'x-wing', fromBase64(parts.seal)), challengeKey: derive(p, master, 'challenge'), restKey: derive(p, master, 'rest') }
+  return { parts: text, sharedKey: derive(p, master, 'shared store'), signer, logSigner: importSigner(parts.log), key: formatKey(signer.publicKey), seal: hpkeKeyPair(p, 'x-wing', fromBase64(parts.seal)), challengeKey: derive(p, master, 'challenge'), restKey: derive(p, master, 'rest') }
 }
 
 interface Parts { readonly signer: string; readonly log: string; readonly seal: string; readonly master: string }

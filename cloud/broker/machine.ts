@@ -9,6 +9,7 @@
 import { attempt, refuse } from '@cloister/core/refusal'
 import { deposit } from './assets.ts'
 import type { Event, Outcome, Rules, Step } from './events.ts'
+import { join } from './join.ts'
 import { actOn, found, propose, included } from './life.ts'
 import { release, receive, why } from './release.ts'
 import { after, keys, read, type State } from './state.ts'
@@ -38,6 +39,7 @@ function dispatch(rules: Rules, state: State, event: Event): Outcome {
     case 'release': return release(rules, state, event)
     case 'why': return why(rules, state, event)
     case 'receipt': return receive(state, event)
+    case 'join': return join(rules, state, event)
     case 'tick': return tick(state, event)
   }
 }

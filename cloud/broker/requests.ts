@@ -13,6 +13,7 @@ import { parseKey } from '@cloister/core/crypto/keys'
 import { parseEvidence } from '@cloister/core/evidence/index'
 import { orRefuse, refuse } from '@cloister/core/refusal'
 import type { ReleaseRequest } from './events.ts'
+import type { JoinRequest } from './join.ts'
 
 /** Every limit on what comes in. */
 export const LIMITS = { bodyBytes: 1 << 20, depth: 16, entries: 20_000, assets: 64, facts: 64, acts: 256, receiptBytes: 60_000, identityBytes: 8_192 } as const
@@ -22,11 +23,18 @@ export function readBody(text: string | Uint8Array): JsonObject {
   return parseJsonObject(text, { bytes: LIMITS.bodyBytes, depth: LIMITS.depth, entries: LIMITS.entries, string: LIMITS.bodyBytes })
 }
 
-export interface HelloRequest { readonly nonce: Uint8Array; readonly charter?: Hash }
+export interface HelloRequest { readonly nonce: Uint8Array; readonly charter?: Hash; readonly join: boolean }
 
 export function helloRequest(body: JsonObject): HelloRequest {
-  fields(body, ['nonce'], ['charter'])
-  return { nonce: bytes(body, 'nonce', 16, 64), ...(body['charter'] === undefined ? {} : { charter: hash(body, 'charter') }) }
+  fields(body, ['nonce'], ['charter', 'join'])
+  const join = body['join'] ?? false
+  if (typeof join !== 'boolean') refuse('broker.request', 'join', 'true or false', kindOf(join))
+  return { nonce: bytes(body, 'nonce', 16, 64), join, ...(body['charter'] === undefined ? {} : { charter: hash(body, 'charter') }) }
+}
+
+export function joinRequest(body: JsonObject): JoinRequest {
+  fields(body, ['nonce', 'evidence', 'seal'], [])
+  return { nonce: bytes(body, 'nonce', 32, 32), seal: bytes(body, 'seal', X_WING_PUBLIC, X_WING_PUBLIC), evidence: orRefuse(parseEvidence(body['evidence'])) }
 }
 
 export function releaseRequest(body: JsonObject): ReleaseRequest {

@@ -63,16 +63,25 @@ export interface World {
 
 export interface WorldOptions { readonly seed?: string; readonly uses?: number; readonly per?: string; readonly notice?: string; readonly head?: string; readonly edit?: (charter: Record<string, unknown>) => void }
 
-let sharedChip: SimulatedChip | undefined
+const chips = new Map<number, SimulatedChip>()
 
-/** Certificates are costly to make; every world of a process uses one chip. */
-function chipOf(): SimulatedChip {
+/** Certificates are costly to make; the worlds of a process use the same few chips. */
+function chipOf(number = 6): SimulatedChip {
   const ask = createPrivateKey(SIMULATED_ASK_KEY)
-  sharedChip ??= simulatedChip(p, {
-    fuses: new Uint8Array(32).fill(5), chipId: new Uint8Array(64).fill(6), vcek: generateSigner('p384'), now: START,
+  const chip = chips.get(number) ?? simulatedChip(p, {
+    fuses: new Uint8Array(32).fill(number), chipId: new Uint8Array(64).fill(number), vcek: generateSigner('p384'), now: START,
     signAsAsk: tbs => new Uint8Array(sign('sha384', tbs, { key: ask, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 })),
   })
-  return sharedChip
+  chips.set(number, chip)
+  return chip
+}
+
+/** A broker's place on another chip; `measurement`: what runs there. */
+export function machineOn(chip: number, measurement = BROKER, policy?: bigint): BrokerMachine {
+  return {
+    report: data => chipOf(chip).report({ measurement, hostData: new Uint8Array(32), ...(policy === undefined ? {} : { policy }) }, data),
+    sealingKey: () => chipOf(chip).sealingKey(measurement),
+  }
 }
 
 export function newWorld(options: WorldOptions = {}): World {
@@ -80,10 +89,7 @@ export function newWorld(options: WorldOptions = {}): World {
   const parties = { alpha: generateSigner('ed25519', random(32)), bravo: generateSigner('ed25519', random(32)) }
   const charter = charterFor(parties, options)
   const chip = chipOf()
-  const machine: BrokerMachine = {
-    report: data => chip.report({ measurement: BROKER, hostData: new Uint8Array(32) }, data),
-    sealingKey: () => chip.sealingKey(BROKER),
-  }
+  const machine = machineOn(6)
   const disk = emptyDisk()
   const key = storeKey(p, machine.sealingKey())
   const world: World = {
@@ -201,8 +207,8 @@ export async function run(world: World, broker: Broker, options: AskOptions = {}
 }
 
 /** Everything that the world's log holds, as text. */
-export async function entriesOf(world: World, store = world.store()): Promise<string[]> {
-  const { ledger } = await world.open({ store })
+export async function entriesOf(world: World, store = world.store(), more: Partial<BrokerOptions> = {}): Promise<string[]> {
+  const { ledger } = await world.open({ ...more, store })
   return (await Promise.all(Array.from({ length: ledger.size() }, (_, i) => ledger.entry(i)))).map(entry => fromUtf8(entry ?? new Uint8Array(0)))
 }
 

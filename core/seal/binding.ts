@@ -28,3 +28,8 @@ export function reportData(p: Primitives, binding: Binding): Uint8Array {
 export function helloData(p: Primitives, binding: Pick<Binding, 'nonce' | 'seal' | 'sign'>): Uint8Array {
   return p.hash('sha512', framed('cloister/hello/1', binding.nonce, binding.seal, utf8(binding.sign)))
 }
+
+/** Report data of a broker that asks another one for their common identity: bound to that one's challenge and to the key the identity is sealed to. */
+export function joinData(p: Primitives, binding: Pick<Binding, 'nonce' | 'seal'>): Uint8Array {
+  return p.hash('sha512', framed('cloister/join/1', binding.nonce, binding.seal))
+}
