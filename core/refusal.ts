@@ -41,6 +41,8 @@ export const REFUSAL_CODES = [
   // broker, store, provider, guest
   'broker.nonce', 'broker.replay', 'broker.request', 'asset.unknown', 'asset.key-missing', 'asset.digest', 'store.full', 'store.corrupt', 'store.locked',
   'guest.failed', 'guest.protocol', 'guest.timeout', 'provider.host',
+  // loop: a node's reports and configurations
+  'loop.document', 'loop.node', 'loop.skip', 'loop.rollback', 'loop.fork', 'loop.replay', 'loop.state', 'loop.window',
   // sql engine and inputs
   'sql.syntax', 'sql.statement', 'sql.table', 'sql.function', 'sql.column', 'sql.expression', 'sql.failed', 'sql.output', 'sql.limit',
   'data.format', 'data.column', 'data.type', 'data.too-few',

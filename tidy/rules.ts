@@ -12,6 +12,7 @@ export interface Source { readonly path: string; readonly text: string }
 export const CORE_ROOMS: Record<string, readonly string[]> = {
   bytes: [], crypto: ['bytes'], charter: ['bytes', 'crypto'], evidence: ['bytes', 'crypto', 'charter'], appraisal: ['bytes', 'crypto', 'charter', 'evidence'],
   log: ['bytes', 'crypto'], receipt: ['bytes', 'crypto'], seal: ['bytes', 'crypto'],
+  loop: ['bytes', 'crypto', 'charter', 'evidence', 'appraisal', 'log', 'receipt', 'seal'],
 }
 /** Files that name things and hold no logic, or only the canonical form: any room of core may import them. */
 export const CORE_SHARED = ['core/refusal.ts', 'core/charter/types.ts', 'core/evidence/claims.ts', 'core/charter/canonical.ts']
