@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { fromHex } from '@cloister/core/bytes/hex'
+import { programIdentity } from '@cloister/core/charter/canonical'
 import { formatKey } from '@cloister/core/crypto/keys'
 import { orRefuse } from '@cloister/core/refusal'
 import type { Verb } from '@cloister/core/charter/acts'
 import type { Charter } from '@cloister/core/charter/types'
-import { generateSigner } from '../crypto/node.ts'
+import { generateSigner, nodePrimitives as p } from '../crypto/node.ts'
 import type { Broker } from './broker.ts'
-import { actOf, charterJson, codeOf, found, newWorld, put, ready, run, successor, wire, type World } from './world.fixture.ts'
+import { actOf, ask, charterJson, codeOf, found, newWorld, put, ready, run, successor, wire, type World } from './world.fixture.ts'
 
 const propose = (world: World, broker: Broker, next: Charter, party = 'alpha') => broker.propose(wire({ charter: charterJson(next), act: actOf(world, party, 'propose', next) }))
 const say = (world: World, broker: Broker, party: string, verb: 'approve' | 'veto' | 'enact' | 'revoke' | 'rotate', charter: Charter, subject?: string) => broker.act(wire({ act: actOf(world, party, verb, charter, subject) }))
@@ -175,4 +177,101 @@ test('rotation: a party exchanges its own keys after the notice, with nobody els
   const again = successor(next, charter => { charter.parties['alpha'] = { keys: [formatKey(generateSigner('ed25519').publicKey)] } })
   orRefuse(await propose(world, broker, again))
   assert.equal(orRefuse(await sayAnew('veto', again))['ended'], true)
+})
+
+test('exit: a party takes its assets back alone and at once; others keep their budgets, and leaving the list follows as a change', async () => {
+  const world = newWorld({ uses: 3, notice: '1h', edit: charter => { charter['change'] = { widen: { of: ['alpha'], need: 1, notice: '1h' } } } })
+  const broker = await ready(world)
+  orRefuse(await run(world, broker))
+  const out = successor(world.charter, next => {
+    next.grants = next.grants.filter(grant => grant.asset !== 'b-claims')
+    delete next.assets['b-claims']
+  })
+  orRefuse(await propose(world, broker, out, 'bravo'))
+  orRefuse(await say(world, broker, 'bravo', 'approve', out))
+  assert.equal(codeOf(await say(world, broker, 'bravo', 'enact', out)), 'ok', 'at once, with nobody else')
+  assert.equal(codeOf(await run(world, broker, { assets: ['b-claims'] })), 'grant.none')
+  for (let i = 0; i < 2; i++) orRefuse(await run(world, broker, { assets: ['a-claims'] }))
+  assert.equal(codeOf(await run(world, broker, { assets: ['a-claims'] })), 'budget.spent', 'alpha\'s budget is what it was')
+  const gone = successor(out, next => {
+    for (const grant of next.grants) grant.out = [{ to: ['alpha'], shape: 'rows', about: 'own' }]
+    delete next.parties['bravo']
+  })
+  orRefuse(await propose(world, broker, gone))
+  orRefuse(await say(world, broker, 'alpha', 'approve', gone))
+  assert.equal(codeOf(await say(world, broker, 'alpha', 'enact', gone)), 'charter.notice')
+  world.now += 3600
+  assert.equal(codeOf(await say(world, broker, 'alpha', 'enact', gone)), 'ok')
+  assert.equal(codeOf(await say(world, broker, 'bravo', 'veto', gone)), 'charter.stale-proposal')
+  assert.deepEqual(orRefuse(await broker.charter(world.lineage))['versions'], { 'a-claims': { owner: 'alpha', version: 2 }, 'b-claims': { owner: 'bravo', version: 2 } }, 'an asset that comes back has another key')
+})
+
+const enactAll = async (world: World, broker: Broker, next: Charter) => {
+  orRefuse(await propose(world, broker, next))
+  for (const party of ['alpha', 'bravo']) orRefuse(await say(world, broker, party, 'approve', next))
+  orRefuse(await say(world, broker, 'alpha', 'enact', next))
+}
+const revokeProgram = async (world: World, broker: Broker) => {
+  for (const party of ['alpha', 'bravo']) orRefuse(await say(world, broker, party, 'revoke', world.charter, 'program:match'))
+}
+
+test('revoke a program: its assets are sealed anew, and no later epoch revives it unless it is listed anew with every owner\'s signature', async () => {
+  const world = newWorld({ uses: 100, notice: '0s' })
+  const broker = await ready(world)
+  await revokeProgram(world, broker)
+  assert.equal(codeOf(await run(world, broker)), 'charter.revoked')
+  assert.deepEqual(orRefuse(await broker.charter(world.lineage))['versions'], { 'a-claims': { owner: 'alpha', version: 2 }, 'b-claims': { owner: 'bravo', version: 2 } })
+  for (const asset of ['a-claims', 'b-claims']) orRefuse(await put(world, broker, asset, 2))
+  await revokeProgram(world, broker)
+  assert.deepEqual(orRefuse(await broker.charter(world.lineage))['versions'], { 'a-claims': { owner: 'alpha', version: 2 }, 'b-claims': { owner: 'bravo', version: 2 } }, 'the same acts again end nothing')
+  assert.equal(codeOf(await run(world, broker)), 'charter.revoked', 'new keys are not for it')
+  const kept = successor(world.charter, next => { for (const grant of next.grants) grant.budget = { uses: 200 } })
+  await enactAll(world, broker, kept)
+  assert.equal(codeOf(await run(world, await world.open())), 'charter.revoked', 'a widening that keeps it does not revive it')
+  const without = successor(kept, next => { next.grants = []; next.programs = {} })
+  await enactAll(world, broker, without)
+  const bare = successor(without, next => { next.programs = structuredClone(kept.programs) })
+  await enactAll(world, broker, bare)
+  const granted = successor(bare, next => { next.grants = structuredClone(kept.grants) })
+  await enactAll(world, broker, granted)
+  assert.equal(codeOf(await run(world, broker)), 'charter.revoked', 'listed without grants, nobody had to sign for it')
+  const gone = successor(granted, next => { next.grants = []; next.programs = {} })
+  await enactAll(world, broker, gone)
+  const anew = successor(gone, next => { next.programs = structuredClone(kept.programs); next.grants = structuredClone(kept.grants) })
+  await enactAll(world, broker, anew)
+  const { versions } = orRefuse(await broker.charter(world.lineage))
+  assert.equal(codeOf(await run(world, broker)), 'asset.key-missing', 'what was narrowed on the way needs new keys')
+  for (const [asset, { version }] of Object.entries(versions as Record<string, { version: number }>)) orRefuse(await put(world, broker, asset, version, anew)) // the broker's own form
+  assert.equal(codeOf(await run(world, broker)), 'ok')
+})
+test('revoke a program: other bytes under its name run, and going back to the old ones is every owner\'s decision', async () => {
+  const world = newWorld({ uses: 100, notice: '0s' })
+  const broker = await ready(world)
+  await revokeProgram(world, broker)
+  const repaired = successor(world.charter, next => { next.programs['match'] = { run: { sql: `sha256:${'2'.repeat(64)}` }, on: { tee: ['simulated'] } } })
+  await enactAll(world, broker, repaired)
+  for (const asset of ['a-claims', 'b-claims']) orRefuse(await put(world, broker, asset, 2, repaired))
+  assert.equal(codeOf(await run(world, broker)), 'ok')
+})
+test('revoke the charter: every key has a new version, and nothing that is enacted later revives it', async () => {
+  const world = newWorld({ uses: 100, notice: '0s' })
+  const broker = await ready(world)
+  for (const party of ['alpha', 'bravo']) orRefuse(await say(world, broker, party, 'revoke', world.charter))
+  assert.deepEqual(orRefuse(await broker.charter(world.lineage))['versions'], { 'a-claims': { owner: 'alpha', version: 2 }, 'b-claims': { owner: 'bravo', version: 2 } })
+  const next = wider(world)
+  await enactAll(world, broker, next)
+  for (const asset of ['a-claims', 'b-claims']) orRefuse(await put(world, broker, asset, 3, next))
+  assert.equal(codeOf(await run(world, broker)), 'charter.revoked')
+})
+test('a superseded program is void at enactment, under the old charter and under the new one', async () => {
+  const world = newWorld({ uses: 100, notice: '0s' })
+  const broker = await ready(world)
+  const early = orRefuse(await ask(world, broker))
+  const next = successor(world.charter, charter => { charter.programs['match'] = { run: { sql: `sha256:${'2'.repeat(64)}` }, on: { tee: ['simulated'] } } })
+  const identity = (charter: Charter) => programIdentity(p, world.lineage, 'match', charter.programs['match'] ?? assert.fail())
+  await enactAll(world, broker, next)
+  assert.equal(codeOf(await broker.release(wire(early.body))), 'charter.superseded', 'a guest that had its challenge before')
+  assert.equal(codeOf(await run(world, broker, { hostData: fromHex(identity(world.charter).slice(7)) })), 'program.mismatch')
+  assert.equal(codeOf(await run(world, broker)), 'ok')
+  assert.notEqual(identity(next), identity(world.charter))
 })

@@ -102,7 +102,8 @@ function enact(rules: Rules, state: State, { act, next, head, now }: ActEvent): 
   orRefuse(actsSatisfy(rules.p, { lineage: lineage.lineage, prev: charter, next: successor, digest: act.digest, proposedAt: includedAt }, reviewed, proposal.acts, Math.min(now, head.time)))
   const enacted: Lineage = {
     ...lineage, digest: act.digest, epoch: successor.epoch, history: [...lineage.history, act.digest], enacted: { index: next },
-    versions: versionsAfter(lineage.versions, successor, narrowedAssets(reviewed)), revocations: [],
+    versions: versionsAfter(lineage.versions, successor, takenBack(charter, successor, reviewed)), revocations: [],
+    revokedPrograms: lineage.revokedPrograms.filter(identity => !listedAnew(rules, lineage.lineage, charter, successor, identity)),
     emergencies: [], emergencyActs: [], // they held under the charter before
   }
   return {
@@ -124,6 +125,9 @@ function enact(rules: Rules, state: State, { act, next, head, now }: ActEvent): 
 function revoke(rules: Rules, state: State, { act, next }: ActEvent): Outcome {
   const { lineage, charter } = newest(state, act.lineage)
   checkAct(rules, [charter], act, { verb: 'revoke', lineage: lineage.lineage, digest: lineage.digest, epoch: lineage.epoch, prev: charter.prev })
+  const body = { lineage: lineage.lineage, subject: act.subject ?? 'charter' }
+  // Acts stand in the log for everybody: said again, they must not end the keys that were put since.
+  if (isRevoked(rules, lineage, charter, act.subject)) return { changes: [], effects: [], reply: { body: { ...body, effective: true } } }
   const acts = withOpenAct(lineage.revocations, act)
   const agreed = signers(rules.p, charter, acts, one => one.verb === 'revoke' && one.subject === act.subject && one.digest === lineage.digest)
   const done = mayRevoke(lineage, charter, act.subject, agreed)
@@ -131,8 +135,16 @@ function revoke(rules: Rules, state: State, { act, next }: ActEvent): Outcome {
   return {
     changes: setLineage(revoked),
     effects: [logCharter('revoked', lineage.lineage, lineage.digest, { epoch: lineage.epoch, party: act.party, subject: act.subject ?? 'charter', effective: done, act })],
-    reply: { logged: { index: next }, body: { lineage: lineage.lineage, subject: act.subject ?? 'charter', effective: done } },
+    reply: { logged: { index: next }, body: { ...body, effective: done } },
   }
+}
+
+/** Is the charter, or the program that is named, revoked already? An asset's subject names the version that is to end. */
+function isRevoked(rules: Rules, lineage: Lineage, charter: Charter, subject: string | undefined): boolean {
+  if (subject === undefined) return lineage.revoked
+  const name = subject.slice('program:'.length)
+  const program = subject.startsWith('program:') ? own(charter.programs, name) : undefined
+  return program !== undefined && lineage.revokedPrograms.includes(programIdentity(rules.p, lineage.lineage, name, program))
 }
 
 function mayRevoke(lineage: Lineage, charter: Charter, subject: string | undefined, agreed: readonly Name[]): boolean {
@@ -149,9 +161,13 @@ function mayRevoke(lineage: Lineage, charter: Charter, subject: string | undefin
 }
 
 function revokedBy(rules: Rules, lineage: Lineage, charter: Charter, subject: string | undefined): Lineage {
-  if (subject === undefined) return { ...lineage, revoked: true }
-  const program = own(charter.programs, subject.slice('program:'.length))
-  if (subject.startsWith('program:') && program !== undefined) return { ...lineage, revokedPrograms: [...lineage.revokedPrograms, programIdentity(rules.p, lineage.lineage, subject.slice('program:'.length), program)] }
+  if (subject === undefined) return { ...lineage, revoked: true, versions: versionsAfter(lineage.versions, charter, Object.keys(charter.assets)) }
+  const name = subject.slice('program:'.length)
+  const program = own(charter.programs, name)
+  if (subject.startsWith('program:') && program !== undefined) {
+    const opened = unique([...charter.grants, ...(lineage.emergencies ?? []).map(one => one.grant)].filter(grant => grant.to === name).map(grant => grant.asset))
+    return { ...lineage, revokedPrograms: unique([...lineage.revokedPrograms, programIdentity(rules.p, lineage.lineage, name, program)]), versions: versionsAfter(lineage.versions, charter, opened) }
+  }
   const asset = assetOf(subject)
   return { ...lineage, revokedAssets: unique([...lineage.revokedAssets, asset]), versions: versionsAfter(lineage.versions, charter, [asset]) }
 }
@@ -173,7 +189,21 @@ function pending(rules: Rules, state: State, act: Act, verb: Act['verb']): { lin
   return { lineage, charter, prev: lineage.digest, proposal, reviewed: orRefuse(review(rules.p, charter, proposal.charter)) }
 }
 
-const narrowedAssets = (reviewed: Review) => unique(reviewed.touched.filter(item => item.what === 'grant' && item.effect === 'narrow').map(item => item.name.split(' ')[0] ?? ''))
+/** Assets whose keys are used no more: a grant of them was narrowed, or the charter has them no more. */
+function takenBack(prev: Charter, next: Charter, reviewed: Review): Name[] {
+  const narrowed = reviewed.touched.filter(item => item.what === 'grant' && item.effect === 'narrow').map(item => item.name.split(' ')[0] ?? '')
+  return unique([...narrowed, ...Object.keys(prev.assets).filter(asset => own(next.assets, asset) === undefined)])
+}
+
+/**
+ * Does this change list a revoked program again? Only with bytes or a name that the charter before did not have, and with a
+ * grant: then each of its grants is new, or the program is other bytes to their owners, and every one of them has signed.
+ */
+function listedAnew(rules: Rules, lineage: Hash, prev: Charter, next: Charter, identity: Hash): boolean {
+  const named = (charter: Charter) => Object.entries(charter.programs).find(([name, program]) => programIdentity(rules.p, lineage, name, program) === identity)?.[0]
+  const name = named(next)
+  return name !== undefined && named(prev) === undefined && next.grants.some(grant => grant.to === name)
+}
 
 function logEnacted(lineage: Lineage, charter: Charter, reviewed: Review | undefined, acts: readonly Act[]): Effect {
   return logCharter('enacted', lineage.lineage, lineage.digest, { epoch: charter.epoch, ...(charter.prev === undefined ? {} : { prev: charter.prev }), change: reviewed?.change ?? 'founded', touched: reviewed?.lines ?? [], approvals: acts.filter(act => act.verb === 'approve') })
@@ -184,5 +214,5 @@ function logCharter(verb: string, lineage: Hash, digest: Hash, predicate: Record
 }
 
 const assetOf = (subject: string) => subject.split('@')[0] ?? ''
-const unique = (names: readonly Name[]) => [...new Set(names)].sort()
+const unique = <T extends string>(names: readonly T[]) => [...new Set(names)].sort()
 const PROPOSALS_MAX = 16

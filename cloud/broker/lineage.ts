@@ -28,9 +28,10 @@ export function checkAct(rules: Rules, charters: readonly Charter[], act: Act, a
   if (good !== undefined) orRefuse(good)
 }
 
-/** Versions of keys: assets named in `changed`, and assets under a new owner, get the next one. */
+/** Versions of keys: assets named in `changed` (also when the charter has them no more), and assets under a new owner, get the next one. */
 export function versionsAfter(before: Lineage['versions'], charter: Charter, changed: readonly Name[]): Lineage['versions'] {
-  const next: Record<Name, KeyVersion> = { ...before }
+  const raised = Object.entries(before).map(([name, old]): [Name, KeyVersion] => [name, changed.includes(name) ? { ...old, version: old.version + 1 } : old])
+  const next: Record<Name, KeyVersion> = Object.fromEntries(raised)
   for (const [name, { owner }] of Object.entries(charter.assets)) {
     const old = before[name]
     next[name] = { owner, version: old === undefined ? 1 : old.owner !== owner || changed.includes(name) ? old.version + 1 : old.version }
