@@ -1,6 +1,7 @@
 /**
  * A charter's folder, as a person keeps it: `charter.yaml` (or .yml, .json), the programs it names by digest, and `keys/`
- * with the keys of the parties that this person acts for (`<party>.key` signs, `<party>.seal` opens results; both 0600).
+ * with the keys of the parties that this person acts for (`<party>.key` signs, further keys are `<party>.<anything>.key`;
+ * `<party>.seal` opens results; all 0600).
  */
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
@@ -74,17 +75,27 @@ export function findCode(from: CharterFolder, name: string): { path: string; byt
     'restore the reviewed file, or propose a charter with the new digest')
 }
 
-/** The signing key of a party, checked against the charter: a key that the charter does not know is of no use. */
+/** A signing key of a party that the charter knows. Leaves with `cli.key`. */
 export function partySigner(from: CharterFolder, party: string): Signer {
-  const path = join(from.folder, 'keys', `${party}.key`)
-  const known = from.charter.parties[party]
-  if (known === undefined) return refuse('cli.key', `parties.${party}`, Object.keys(from.charter.parties).join(', '), party)
-  if (!existsSync(path)) return refuse('cli.key', path, `the signing key of ${party} (PKCS #8, PEM)`, 'no such file', `put ${party}'s key there, or let ${party} run: cloister approve`)
-  const signer = importSigner(readText(path))
-  const key = formatKey(signer.publicKey)
-  if (!known.keys.includes(key)) return refuse('cli.key', path, known.keys.join(' or '), key)
-  return signer
+  const known = from.charter.parties[party] ?? refuse('cli.key', `parties.${party}`, Object.keys(from.charter.parties).join(', '), party)
+  return partySigners(from.folder, party, known.keys)[0] ?? refuse('cli.key', join(from.folder, 'keys'), `a key of ${party}`, 'none')
 }
+
+/**
+ * The keys of a party that lie in a folder's `keys/`: `<party>.key` and `<party>.<anything>.key`, as far as `known` names
+ * them. A key that no charter at hand knows is of no use. Leaves with `cli.key`.
+ */
+export function partySigners(home: string, party: string, known: readonly string[]): Signer[] {
+  const folder = join(home, 'keys')
+  const files = existsSync(folder) ? readdirSync(folder).filter(name => name === `${party}.key` || (name.startsWith(`${party}.`) && name.endsWith('.key'))).sort() : []
+  if (files.length === 0) refuse('cli.key', join(folder, `${party}.key`), `the signing key of ${party} (PKCS #8, PEM)`, 'no such file', `put ${party}'s key there, let ${party} run this, or sign elsewhere: --print FILE, then --signature FILE`)
+  const signers = files.map(name => importSigner(readText(join(folder, name), 64 * 1024)))
+  const fitting = signers.filter(signer => known.includes(formatKey(signer.publicKey)))
+  if (fitting.length === 0) refuse('cli.key', folder, known.map(shortKey).join(' or '), signers.map(signer => shortKey(formatKey(signer.publicKey))).join(', '), `the charter knows other keys of ${party}: cloister rotate, or bring the right file`)
+  return fitting
+}
+
+const shortKey = (key: string) => (key.length > 40 ? `${key.slice(0, 32)}…` : key)
 
 /** The identity that opens what is sealed to a party, or undefined when it is not on this machine. */
 export function partyIdentity(from: CharterFolder, party: string): string | undefined {
