@@ -18,7 +18,7 @@ export const REFUSAL_CODES = [
   'x509.key-usage', 'x509.critical-extension', 'x509.untrusted-root', 'x509.revoked', 'crl.signature', 'crl.expired', 'crl.issuer', 'crl.missing',
   // charter: parse, review
   'charter.syntax', 'charter.limit', 'charter.unknown-field', 'charter.missing-field', 'charter.value', 'charter.dangling', 'charter.duplicate',
-  'charter.quorum', 'charter.lineage', 'charter.not-a-successor', 'charter.not-approved', 'charter.notice', 'charter.stale-proposal', 'charter.act', 'emergency.bounds', 'emergency.ended',
+  'charter.quorum', 'charter.lineage', 'charter.not-a-successor', 'charter.not-approved', 'charter.notice', 'charter.stale-proposal', 'charter.act', 'emergency.bounds', 'emergency.ended', 'charter.change',
   // evidence
   'evidence.missing', 'evidence.kind', 'evidence.parse', 'evidence.version', 'evidence.product', 'evidence.chain', 'evidence.signature', 'evidence.signer',
   'evidence.tcb-mismatch', 'evidence.chip-id', 'evidence.reserved-bits', 'evidence.report-data', 'evidence.simulated', 'evidence.token', 'evidence.unsupported',

@@ -5,6 +5,7 @@ import { generateIdentity } from '@cloister/core/seal/age/index'
 import { nodePrimitives, nodeRandom } from '../crypto/node.ts'
 import { openFile, sealFile } from '../seal/age-file.ts'
 import { depositKey, meetBroker, newestCharter } from '../sdk/broker.ts'
+import { lineageOf } from './change-folder.ts'
 import { openFolder, partySigner, readText } from './folder.ts'
 import { cloudOf } from './where.ts'
 import type { Screen } from './screen.ts'
@@ -16,7 +17,7 @@ export async function put(screen: Screen, file: string, options: { readonly asse
   const simulated = Object.values(from.charter.programs).some(program => program.on.tee.includes('simulated'))
   screen.step('meet the broker')
   const broker = await meetBroker(client, simulated)
-  const standing = await newestCharter(client, from.digest as `sha256:${string}`) // made by charterDigest
+  const standing = await newestCharter(client, lineageOf(from))
   screen.step('seal')
   const key = generateIdentity(nodePrimitives, 'hybrid', nodeRandom)
   const output = options.out ?? `${file}.age`

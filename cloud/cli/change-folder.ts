@@ -21,14 +21,22 @@ const pathOf = (home: string, epoch: number, digest: Hash) => join(changesOf(hom
 
 /**
  * The change request that a path means: its own directory, or a charter (file or folder) whose change request lies beside
- * it. Every file in it is verified. Leaves with `cli.file`, `charter.change` or `charter.act`.
+ * it. Every file in it is verified. Leaves with `charter.change` or `charter.act`.
  */
 export function openChange(path: string): OpenChange {
-  if (existsSync(join(path, 'change.json'))) return readFolder(path, dirname(dirname(resolve(path))))
+  if (isChange(path)) return readFolder(path, dirname(dirname(resolve(path))))
   const from = openFolder(path)
-  const at = pathOf(from.folder, from.charter.epoch, from.digest as Hash) // made by charterDigest
-  if (!existsSync(at)) refuse('cli.file', at, 'the change request of this charter', 'no such folder', `cloister propose ${path}`)
+  const at = changeAt(from) ?? refuse('charter.change', changeName(from.charter.epoch, from.digest), `the change request of ${from.file}`, 'none', `cloister propose ${path}`)
   return readFolder(at, from.folder)
+}
+
+/** Is this the directory of a change request? */
+export const isChange = (path: string): boolean => existsSync(join(path, 'change.json'))
+
+/** Where the change request of a charter lies, or undefined when it was not proposed here. */
+export function changeAt({ folder, charter, digest }: CharterFolder): string | undefined {
+  const at = pathOf(folder, charter.epoch, digest)
+  return existsSync(at) ? at : undefined
 }
 
 function readFolder(path: string, home: string): OpenChange {
@@ -56,9 +64,12 @@ function filesOf(path: string): Map<string, string> {
 
 const notAFile = (at: string): never => refuse('charter.change', at, 'a file of a change request', 'something else', 'take it out')
 
+/** A charter that others may follow, and its lineage. */
+export interface Base { readonly charter: Charter; readonly lineage: Hash }
+
 /** The charter that stands at a path and its lineage, as `--against` names it: a change request, a folder, or a file. */
-export function openBase(path: string, lineage?: Hash): { charter: Charter; lineage: Hash } {
-  if (existsSync(join(path, 'change.json'))) {
+export function openBase(path: string, lineage?: Hash): Base {
+  if (isChange(path)) {
     const change = openChange(path)
     return { charter: change.next, lineage: change.lineage }
   }
@@ -68,33 +79,34 @@ export function openBase(path: string, lineage?: Hash): { charter: Charter; line
 
 /** The lineage of a charter: by its epoch, its change request, or as it was named. Leaves with `cli.usage`. */
 export function lineageOf(from: CharterFolder, named?: Hash): Hash {
-  const digest = from.digest as Hash // made by charterDigest
   if (named !== undefined) return named
-  if (from.charter.epoch === 1) return digest
+  if (from.charter.epoch === 1) return from.digest
   if (from.charter.epoch === 2 && from.charter.prev !== undefined) return from.charter.prev
-  const own = pathOf(from.folder, from.charter.epoch, digest)
-  if (existsSync(own)) return openChange(own).lineage
-  return baseFor(from)?.lineage ?? refuse('cli.usage', '--lineage', 'the digest of epoch 1', 'nothing', `cloister plan ${from.folder} --lineage sha256:…`)
+  // Whatever lies beside it and is one epoch older, or of its own, is of its lineage.
+  const prev = from.charter.prev === undefined ? undefined : pathOf(from.folder, from.charter.epoch - 1, from.charter.prev)
+  const known = changeAt(from) ?? (prev !== undefined && existsSync(prev) ? prev : siblings(from.folder, from.charter.epoch)[0])
+  return known === undefined ? refuse('cli.usage', '--lineage', 'the digest of epoch 1', 'nothing', `cloister plan ${from.folder} --lineage sha256:…`) : openChange(known).lineage
 }
 
 /**
  * The charter that a charter follows, found beside it: the change request that `prev` names, or, where epoch and `prev`
- * were not written yet, the approved one of the same epoch. Undefined where there is none.
+ * are still those of an approved one, that. Undefined where there is none; `cli.usage` where both are possible.
  */
-export function baseFor({ folder, charter, digest }: CharterFolder): { charter: Charter; lineage: Hash } | undefined {
-  const approved = siblings(folder, charter.epoch).filter(path => !path.endsWith(digest.slice(7, 19))).map(path => openChange(path)).filter(change => standingOf(p, change).approved)
+export function baseFor(from: CharterFolder): Base | undefined {
+  const { folder, charter, digest } = from
+  const at = charter.prev === undefined ? undefined : pathOf(folder, charter.epoch - 1, charter.prev)
+  const before = at !== undefined && existsSync(at) ? openChange(at) : undefined
+  const approved = siblings(folder, charter.epoch).filter(path => changeAt(from) !== path).map(path => openChange(path)).filter(change => change.next.prev === charter.prev && standingOf(p, change).approved)
   const [one, other] = approved
-  if (one !== undefined && other !== undefined) refuse('cli.usage', '--against', 'the charter that this one follows', `${approved.length} approved changes of epoch ${charter.epoch}`, approved.map(change => `--against ${change.path}`).join(' or '))
-  if (one !== undefined) return { charter: one.next, lineage: one.lineage }
-  if (charter.prev === undefined) return undefined
-  const before = pathOf(folder, charter.epoch - 1, charter.prev)
-  return existsSync(before) ? openBase(before) : undefined
+  if (one === undefined || changeAt(from) !== undefined) return before === undefined ? undefined : { charter: before.next, lineage: before.lineage }
+  if (before !== undefined || other !== undefined) refuse('cli.usage', '--against', 'the charter that this one follows', `${digest.slice(0, 19)}… has the epoch of ${approved.map(change => change.path).join(', ')}`, `--against ${one.path} to follow it${before === undefined ? '' : `, --against ${before.path} to be its rival, or --cloud to follow what is in force`}`)
+  return { charter: one.next, lineage: one.lineage }
 }
 
 function siblings(folder: string, epoch: number): string[] {
   const at = changesOf(folder)
   const prefix = `${String(epoch).padStart(4, '0')}-`
-  return existsSync(at) ? readdirSync(at).filter(name => name.startsWith(prefix) && existsSync(join(at, name, 'change.json'))).sort().slice(0, SIBLINGS_MAX).map(name => join(at, name)) : []
+  return existsSync(at) ? readdirSync(at).filter(name => name.startsWith(prefix) && isChange(join(at, name))).sort().slice(0, SIBLINGS_MAX).map(name => join(at, name)) : []
 }
 const SIBLINGS_MAX = 256
 
@@ -105,12 +117,6 @@ export function writeChange(home: string, change: ChangeRequest): string {
   writeFileSync(join(path, 'charter.yaml'), change.text)
   for (const [name, text] of documentsOf(change)) writeFileSync(join(path, name), text)
   return path
-}
-
-/** Leave unless the change request on disk is exactly what `propose` would write (`charter.change` with the first difference). */
-export function checkChange(home: string, change: ChangeRequest): OpenChange {
-  const found = openChange(pathOf(home, change.next.epoch, change.digest))
-  return found.text === change.text ? found : refuse('charter.change', join(found.path, 'charter.yaml'), 'the text of the proposed charter', 'another text with the same meaning', `cloister propose ${home}`)
 }
 
 /** Write acts into a change request, one file each; gives their paths. */

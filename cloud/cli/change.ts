@@ -14,7 +14,7 @@
 import { isObject, parseJson, type Json } from '@cloister/core/bytes/json'
 import { jcs } from '@cloister/core/bytes/jcs'
 import { utf8 } from '@cloister/core/bytes/text'
-import { actsSatisfy, founded, parseAct, signers, verifyAct, type Act, type Verb } from '@cloister/core/charter/acts'
+import { actsSatisfy, founded, parseAct, signers, verifyAct, type Act, type ActBody, type Verb } from '@cloister/core/charter/acts'
 import { canonicalCharter, charterDigest, hashOf } from '@cloister/core/charter/canonical'
 import { own, parseCharter } from '@cloister/core/charter/parse'
 import { review, type Review } from '@cloister/core/charter/review'
@@ -152,7 +152,7 @@ export function signedByParty(p: Primitives, { prev, next }: Pick<ChangeRequest,
 }
 
 /** What every act about a change says, beside its verb and party. */
-export function aboutChange({ lineage, digest, next }: ChangeRequest): { lineage: Hash; digest: Hash; epoch: number; prev?: Hash; subject?: undefined } {
+export function aboutChange({ lineage, digest, next }: ChangeRequest): Omit<ActBody, 'verb' | 'party'> {
   return { lineage, digest, epoch: next.epoch, ...(next.prev === undefined ? {} : { prev: next.prev }) }
 }
 

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { charterDigest } from '@cloister/core/charter/canonical'
-import type { Charter, Program } from '@cloister/core/charter/types'
+import type { Charter, Hash, Program } from '@cloister/core/charter/types'
 import { parseCharterYaml } from '@cloister/core/charter/yaml'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import { formatKey } from '@cloister/core/crypto/keys'
@@ -18,7 +18,7 @@ export interface CharterFolder {
   readonly folder: string
   readonly file: string
   readonly charter: Charter
-  readonly digest: string
+  readonly digest: Hash
 }
 
 const FILE_BYTES_MAX = 16 * 1024 * 1024

@@ -1,35 +1,199 @@
-/** The life of a charter on the command line: `plan` shows, `propose`, `approve`, `veto`, `enact` and `revoke` act. */
-import { charterDigest } from '@cloister/core/charter/canonical'
-import { explainReview, openableWithoutOwner } from '@cloister/core/charter/explain'
-import { review } from '@cloister/core/charter/review'
+/**
+ * The life of a charter on the command line: `plan` shows what a change does, `propose` writes it down as a change request
+ * (change.ts), `approve`, `veto` and `enact` sign it, `revoke` takes back at once. Without `--cloud` everything but a
+ * revocation is files: git carries them, and whoever sends them later needs no key.
+ */
+import { writeFileSync } from 'node:fs'
+import type { Act, ActBody } from '@cloister/core/charter/acts'
+import { openableWithoutOwner } from '@cloister/core/charter/explain'
 import type { Charter, Hash } from '@cloister/core/charter/types'
-import { attempt, orRefuse, refuse } from '@cloister/core/refusal'
-import { nodePrimitives } from '../crypto/node.ts'
+import { attempt, orRefuse, Refused, refuse } from '@cloister/core/refusal'
+import { nodePrimitives as p } from '../crypto/node.ts'
 import { checkSql } from '../guest/engines/sql/index.ts'
-import type { JsonObject } from '../provider/answers.ts'
-import { actOn, foundCharter, keyVersion, newestCharter } from '../sdk/broker.ts'
-import { findCode, openFolder, partySigner, type CharterFolder } from './folder.ts'
+import { keyVersion, lineageView, sendChange, type LineageView, type Sent } from '../sdk/broker.ts'
+import type { BrokerClient } from '../sdk/client.ts'
+import { aboutChange, changeOf, standingOf, type ChangeRequest, type ChangeStanding, type ChangeVerb } from './change.ts'
+import { baseFor, changeAt, digestOf, isChange, lineageOf, openBase, openChange, writeActs, writeChange, type Base, type OpenChange } from './change-folder.ts'
+import { everyDifference } from './change-words.ts'
+import { findCode, openFolder, readText, type CharterFolder } from './folder.ts'
+import { picture, signatures } from './picture.ts'
+import { partyOf, signActs, type SignOptions } from './sign.ts'
+import { follow, type Edited } from './successor.ts'
 import { cloudOf } from './where.ts'
 import type { Screen } from './screen.ts'
 
-const p = nodePrimitives
-
-/** What a charter is, or what it changes, for whom, and who must sign; nothing is sent. */
-export async function plan(screen: Screen, path: string, options: { readonly against?: string; readonly cloud?: string }): Promise<void> {
-  const from = openFolder(path)
-  const previous = options.against !== undefined ? openFolder(options.against).charter : undefined
-  const reviewed = previous === undefined ? undefined : orRefuse(review(p, previous, from.charter))
-  const programs = await checkPrograms(screen, from)
-  const exposed = openableWithoutOwner(from.charter)
-  const lines = reviewed === undefined ? foundingLines(from.charter) : explainReview(reviewed)
-  for (const line of lines) screen.say(`  ${line}`)
-  for (const one of exposed) screen.warn(one.line)
-  screen.result({ ok: true, digest: from.digest, epoch: from.charter.epoch, ...(reviewed === undefined ? {} : { review: reviewed }), programs, openableWithoutOwner: exposed }, `${reviewed?.change ?? 'new charter'}: ${from.digest}`)
+export interface LifeOptions extends SignOptions {
+  readonly against?: string
+  /** An address, or true for the cloud that `cloister up` started here. */
+  readonly cloud?: string | true
+  readonly lineage?: string
+  readonly check?: boolean
+  readonly requireApproved?: boolean
+  readonly subject?: string
 }
 
-function foundingLines(charter: Charter): string[] {
-  const grants = charter.grants.map(grant => `${grant.asset} → ${grant.to} (${grant.can}); may leave: ${(grant.out ?? []).map(out => `${out.shape}${out.about === undefined ? '' : ` about ${out.about}`} to ${out.to.join(', ')}`).join('; ') || 'nothing'}`)
-  return [...grants, `every party must approve: ${Object.keys(charter.parties).join(', ')}`]
+/** What a charter is, or what it changes, for whom, who must sign and who has; nothing is sent. */
+export async function plan(screen: Screen, path: string, options: LifeOptions): Promise<void> {
+  const change = await planned(screen, path, options)
+  const view = options.cloud === undefined ? undefined : await viewOf(clientOf(options), change.lineage)
+  const heard = view?.proposals.find(one => one.digest === change.digest)
+  const whole = { ...change, acts: [...change.acts, ...(heard?.acts ?? []).filter(act => !change.acts.some(one => one.verb === act.verb && one.party === act.party && one.key === act.key))] }
+  const standing = standingOf(p, whole)
+  const programs = isChange(path) ? {} : await checkPrograms(screen, openFolder(path))
+  const exposed = openableWithoutOwner(change.next)
+  picture(screen, whole, standing, { ...(heard?.includedAt === undefined ? {} : { includedAt: heard.includedAt }), ...(view === undefined ? {} : { newest: view.digest }) })
+  for (const one of exposed) screen.warn(one.line)
+  if (options.requireApproved === true && standing.missing !== undefined) throw new Refused({ ...standing.missing, fix: missingFix(path, standing) })
+  const { digest, lineage, next, prev, reviewed } = change
+  screen.result({
+    ok: true, change: reviewed?.change ?? 'new', digest, lineage, epoch: next.epoch, ...(reviewed === undefined || prev === undefined ? {} : { review: reviewed, differences: everyDifference(prev, next) }),
+    standing, notice: reviewed?.notice ?? 0, ...(heard?.includedAt === undefined || reviewed === undefined ? {} : { earliest: new Date((heard.includedAt + reviewed.notice) * 1000).toISOString() }),
+    programs, openableWithoutOwner: exposed,
+  }, `${reviewed?.change ?? 'new charter'}: ${digest}`)
+}
+
+const missingFix = (path: string, { parties }: ChangeStanding) => parties.filter(one => one.asked.length > 0 && !one.approved).map(({ party }) => `cloister approve ${path} --party ${party}`).join('; ')
+
+/** The change request at a path, or the one that `propose` would write. With `against`, it must follow that charter. */
+async function planned(screen: Screen, path: string, options: LifeOptions): Promise<ChangeRequest> {
+  if (isChange(path)) return following(openChange(path), options)
+  const from = openFolder(path)
+  return changeAt(from) === undefined ? (await drafted(screen, from, options)).change : following(openChange(path), options)
+}
+
+/** A change that follows the charter at `against` (or is it), of the same lineage. */
+function following(change: ChangeRequest, { against, lineage }: LifeOptions): ChangeRequest {
+  if (against === undefined) return change
+  const base = openBase(against, hashText(lineage, '--lineage'))
+  const digest = digestOf(base.charter)
+  if (base.lineage !== change.lineage) refuse('charter.lineage', 'lineage', base.lineage, change.lineage)
+  if (change.next.prev !== digest && change.digest !== digest) refuse('charter.not-a-successor', 'prev', `${digest}, the charter at ${against}`, change.next.prev ?? 'none', 'propose again on top of it')
+  return change
+}
+
+/** The change that a charter's text makes. Where its epoch and `prev` are still those of the charter it follows, they are filled in. */
+async function drafted(screen: Screen, from: CharterFolder, options: LifeOptions): Promise<{ change: ChangeRequest; edited?: Edited }> {
+  const text = readText(from.file)
+  const base = await baseOf(from, options)
+  if (base === undefined || from.digest === digestOf(base.charter) || from.charter.epoch !== base.charter.epoch || from.charter.prev !== base.charter.prev) {
+    const change = changeOf(p, text, base)
+    return change.ok || change.refusal.code !== 'charter.change' ? { change: orRefuse(change) } : refuse('cli.usage', '--against', 'the charter that this one follows', 'nothing', `cloister plan ${from.file} --against PREVIOUS`)
+  }
+  const edited = follow(p, text, from.charter, base.charter)
+  screen.warn(`${from.file}: epoch ${edited.charter.epoch}, prev ${edited.charter.prev}${edited.rewritten ? ' (written anew: comments are lost)' : ''}`)
+  return { change: orRefuse(changeOf(p, edited.text, base)), edited }
+}
+
+/** What a charter follows: the charter that was named, else the one that the cloud has in force, else what lies beside it. */
+async function baseOf(from: CharterFolder, options: LifeOptions): Promise<Base | undefined> {
+  const named = hashText(options.lineage, '--lineage')
+  if (options.against !== undefined) return openBase(options.against, named)
+  const near = attempt(() => baseFor(from))
+  if (options.cloud === undefined) return orRefuse(near)
+  const view = await viewOf(clientOf(options), named ?? (near.ok ? near.value?.lineage : undefined) ?? lineageOf(from))
+  return view === undefined || view.digest === from.digest ? orRefuse(near) : { charter: view.charter, lineage: view.lineage }
+}
+
+/** Write a changed charter down as a change request; with a party, signed as its proposal. `check` compares and writes nothing. */
+export async function propose(screen: Screen, path: string, options: LifeOptions): Promise<void> {
+  if (options.check === true) return checkWritten(screen, path, options)
+  await act(screen, 'propose', isChange(path) ? path : await writtenDown(screen, openFolder(path), options), options)
+}
+
+async function writtenDown(screen: Screen, from: CharterFolder, options: LifeOptions): Promise<string> {
+  const { change, edited } = await drafted(screen, from, options)
+  if (edited !== undefined) writeFileSync(from.file, edited.text)
+  return writeChange(from.folder, change)
+}
+
+/** Is the change request exactly what `propose` would write? Leaves with `charter.change` and the first difference. */
+async function checkWritten(screen: Screen, path: string, options: LifeOptions): Promise<void> {
+  const found = isChange(path) ? openChange(path) : await sameAsWritten(screen, openFolder(path), options)
+  screen.result({ ok: true, change: found.path, digest: found.digest }, `${found.path} says what its charter says`)
+}
+
+async function sameAsWritten(screen: Screen, from: CharterFolder, options: LifeOptions): Promise<OpenChange> {
+  const { change, edited } = await drafted(screen, from, options)
+  const mend = `cloister propose ${from.folder}`
+  if (edited !== undefined) refuse('charter.change', from.file, `epoch ${change.next.epoch} and prev ${change.next.prev}`, `epoch ${from.charter.epoch}`, mend)
+  const found = openChange(from.folder)
+  return found.text === change.text ? found : refuse('charter.change', `${found.path}/charter.yaml`, 'the text of the proposed charter', 'another text with the same meaning', mend)
+}
+
+/** Sign a change request as a party and, with `cloud`, send all of it. */
+export async function act(screen: Screen, verb: ChangeVerb, path: string, options: LifeOptions): Promise<void> {
+  const before = openChange(path)
+  const signed = options.party === undefined && (verb === 'propose' || (verb === 'enact' && options.cloud !== undefined)) ? { acts: [] }
+    : signActs(before.home, { ...aboutChange(before), verb, party: partyOf(options) }, chartersOf(before), options)
+  if ('toSign' in signed) return screen.result({ ok: true, verb, change: before.path, toSign: signed.toSign }, `${signed.toSign.file}: ${signed.toSign.bytes} bytes to sign\nsha256 ${signed.toSign.sha256}\nbase64url ${signed.toSign.sha256Base64url}`)
+  const files = writeActs(before.path, signed.acts)
+  const change = openChange(before.path)
+  const standing = standingOf(p, change)
+  const sent = options.cloud === undefined ? undefined : await send(clientOf(options), change, standing, verb)
+  tell(screen, verb, change, standing, files, sent)
+}
+
+const chartersOf = ({ prev, next }: ChangeRequest): Charter[] => [...(prev === undefined ? [] : [prev]), next]
+
+/** A founding charter waits in its folder until every party has approved; everything else a broker can hold open. */
+async function send(client: BrokerClient, change: OpenChange, standing: ChangeStanding, verb: ChangeVerb): Promise<Sent | undefined> {
+  if (change.next.epoch === 1 && !standing.approved && verb !== 'enact') return undefined
+  if (verb === 'enact' && change.next.epoch > 1 && !change.acts.some(one => one.verb === 'enact')) refuse('charter.act', 'enactments', 'an enactment signed by a party', 'none', `cloister enact ${change.path} --party NAME`)
+  return sendChange(client, change, verb === 'enact')
+}
+
+function tell(screen: Screen, verb: ChangeVerb, change: OpenChange, standing: ChangeStanding, files: readonly string[], sent: Sent | undefined): void {
+  if (verb === 'propose') picture(screen, change, standing, {})
+  else signatures(screen, change, standing)
+  const state = sent?.inForce === true ? `in force: epoch ${change.next.epoch} (${change.digest})` : standing.approved ? 'everybody who must sign has signed' : (standing.missing?.got ?? '')
+  if (sent === undefined) screen.say(`nothing was sent: commit ${change.path}; --cloud sends it`)
+  screen.result({ ok: true, verb, change: change.path, lineage: change.lineage, digest: change.digest, files, standing, ...(sent === undefined ? {} : sent) }, `${change.path}\n${state}`)
+}
+
+/** Take back an asset, a program or the whole charter; the broker acts with the answer. */
+export async function revoke(screen: Screen, path: string, options: LifeOptions): Promise<void> {
+  const from = openFolder(path)
+  const client = clientOf(options)
+  const view = await lineageView(client, lineageOf(from, hashText(options.lineage, '--lineage')))
+  const subject = subjectOf(options.subject ?? 'charter', view)
+  const body: ActBody = { verb: 'revoke', lineage: view.lineage, digest: view.digest, epoch: view.charter.epoch, party: partyOf(options), ...(view.charter.prev === undefined ? {} : { prev: view.charter.prev }), ...(subject === undefined ? {} : { subject }) }
+  const signed = signActs(from.folder, body, [view.charter], options)
+  if ('toSign' in signed) return screen.result({ ok: true, verb: 'revoke', toSign: signed.toSign }, `${signed.toSign.file}: ${signed.toSign.bytes} bytes to sign\nsha256 ${signed.toSign.sha256}`)
+  const effective = await sendRevocations(client, signed.acts)
+  if (!effective) screen.warn(`not in effect yet: the charter and its programs need ${view.charter.change.widen.need} of ${view.charter.change.widen.of.join(', ')}`)
+  screen.result({ ok: true, verb: 'revoke', lineage: view.lineage, digest: view.digest, subject: subject ?? 'charter', effective }, `revoke: ${options.party} signed; ${effective ? 'in effect now' : 'waiting for more signatures'}`)
+}
+
+async function sendRevocations(client: BrokerClient, acts: readonly Act[]): Promise<boolean> {
+  for (const one of acts) if ((await client.send('/v1/acts', { act: one }))['effective'] === true) return true
+  return false
+}
+
+/** What is revoked, as the act names it: an asset with the version of its key, a program, or nothing for the whole charter. */
+function subjectOf(subject: string, { body, charter }: LineageView): string | undefined {
+  const [, kind, name] = /^(?:(asset|program) ([a-z][a-z0-9-]{0,31})|charter)$/.exec(subject) ?? refuse('cli.usage', '--subject', '"asset NAME", "program NAME" or charter', subject, 'a grant is taken back by a charter without it: cloister propose')
+  if (kind === undefined || name === undefined) return undefined
+  const names = Object.keys(kind === 'program' ? charter.programs : charter.assets)
+  if (!names.includes(name)) refuse(kind === 'program' ? 'program.unknown' : 'asset.unknown', '--subject', names.join(', '), name)
+  return kind === 'program' ? `program:${name}` : `${name}@${keyVersion(body, name)}`
+}
+
+const clientOf = (options: LifeOptions): BrokerClient => cloudOf(options.cloud === true ? undefined : options.cloud)
+
+/** Where a lineage stands at a broker; undefined where it was not founded. */
+async function viewOf(client: BrokerClient, lineage: Hash): Promise<LineageView | undefined> {
+  try {
+    return await lineageView(client, lineage)
+  } catch (error) {
+    if (error instanceof Refused && error.refusal.code === 'head.unknown-charter') return undefined
+    throw error
+  }
+}
+
+/** A digest as it stands on a command line. */
+export function hashText(text: string | undefined, at: string): Hash | undefined {
+  if (text === undefined) return undefined
+  return /^sha256:[0-9a-f]{64}$/.test(text) ? (text as Hash) : refuse('cli.usage', at, 'sha256:<hex>', text) // the pattern is the type
 }
 
 /** Programs whose bytes are here are judged as the guest would judge them. */
@@ -44,43 +208,4 @@ async function checkPrograms(screen: Screen, from: CharterFolder): Promise<Recor
     checked.ok ? screen.ok(`program ${name}: every query is within the allow-list`) : screen.warn(`program ${name}: ${checked.refusal.code} at ${checked.refusal.at}: ${checked.refusal.got}`)
   }
   return found
-}
-
-export interface ActOptions { readonly party: string; readonly cloud?: string; readonly lineage?: string }
-
-/** One act of one party, signed here and sent to the broker. */
-export async function act(screen: Screen, verb: 'propose' | 'approve' | 'veto' | 'enact' | 'revoke', path: string, options: ActOptions, subject?: string): Promise<void> {
-  const from = openFolder(path)
-  const client = cloudOf(options.cloud)
-  const { charter } = from
-  const signer = partySigner(from, options.party)
-  if (verb === 'approve' && charter.epoch === 1) return found(screen, from, client)
-  const lineage = lineageOf(from, options.lineage)
-  const about = subject === undefined ? undefined : subjectOf(subject, (await newestCharter(client, lineage)).body)
-  const signed = actOn(verb, lineage, charter, options.party, signer, about)
-  const body = verb === 'propose' ? await client.send('/v1/proposals', { charter, act: signed }) : await client.send('/v1/acts', { act: signed })
-  const standing = await newestCharter(client, lineage)
-  screen.result({ ok: true, verb, lineage, digest: charterDigest(p, charter), newest: { digest: standing.digest, epoch: standing.charter.epoch }, body }, `${verb}: ${options.party} signed; newest is epoch ${standing.charter.epoch} (${standing.digest})`)
-}
-
-/** What is revoked, as the act names it: an asset with the version of its key, a program, or nothing for the whole charter. */
-function subjectOf(subject: string, body: JsonObject): string | undefined {
-  const [, kind, name] = /^(?:(asset|program) ([a-z][a-z0-9-]{0,31})|charter)$/.exec(subject) ?? refuse('cli.usage', '--subject', '"asset NAME", "program NAME" or charter', subject)
-  if (kind === undefined || name === undefined) return undefined
-  return kind === 'program' ? `program:${name}` : `${name}@${keyVersion(body, name)}`
-}
-
-/** Epoch 1 stands when every party has approved: whoever holds all the keys of a folder founds it in one go. */
-async function found(screen: Screen, from: CharterFolder, client: ReturnType<typeof cloudOf>): Promise<void> {
-  const signers = new Map(Object.keys(from.charter.parties).map(party => [party, partySigner(from, party)]))
-  const body = await foundCharter(client, from.charter, signers)
-  screen.result({ ok: true, verb: 'found', lineage: from.digest, body }, `founded ${from.charter.name}: lineage ${from.digest}`)
-}
-
-/** A changed charter does not name its lineage: at epoch 2 it is `prev`, later it must be said. */
-function lineageOf(from: CharterFolder, named: string | undefined): Hash {
-  if (named !== undefined) return /^sha256:[0-9a-f]{64}$/.test(named) ? (named as Hash) : refuse('cli.usage', '--lineage', 'sha256:<hex>', named) // the pattern is the type
-  const { charter, digest } = from
-  if (charter.epoch === 1) return digest as Hash // made by charterDigest
-  return charter.epoch === 2 && charter.prev !== undefined ? charter.prev : refuse('cli.usage', '--lineage', 'the digest of epoch 1', 'nothing')
 }

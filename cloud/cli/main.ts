@@ -6,6 +6,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { refusalOf } from '@cloister/core/refusal'
 import { collateralCommand } from './collateral.ts'
 import { measureCommand } from './measure.ts'
+import { lifeCommands } from './life-commands.ts'
 import { conclude, openScreen, showRefusal, type Screen } from './screen.ts'
 
 /** Parse a command line and run it. Sets `process.exitCode`. */
@@ -28,7 +29,6 @@ function program(screen: Screen): Command {
   const add = (usage: string, description: string) => cli.command(usage).description(description).addOption(new Option('--json', 'one JSON object on stdout')).exitOverride()
   const cloud = new Option('--cloud <url>', 'a running cloud (default: the one `cloister up` started here)')
   const lineage = new Option('--lineage <digest>', 'the lineage (digest of epoch 1); default: of the charter at hand')
-  const party = new Option('--party <name>', 'the party that acts').makeOptionMandatory()
 
   add('init [template]', 'write a charter to start from: clean-room or box').option('--folder <dir>', 'where', '.').action((template: string | undefined, options: { folder: string }) =>
     conclude(screen, async () => (await import('./init.ts')).init(screen, template ?? 'clean-room', options.folder)))
@@ -43,29 +43,17 @@ function program(screen: Screen): Command {
       .option('--collateral <path>', 'a file of collateral for the evidence, or a folder of `cloister collateral`').option('--trust <file>', 'whom you believe beyond the vendors: TPM keys, CCA platforms, other verifiers (JSON)').option('--whole', 'refuse a document of another system whose devices the machine did not sign over')
       .action((files: string[], options: { output: string[]; policy?: string; at?: string; asOf?: string; reportData?: string; nonce?: string; collateral?: string; trust?: string; whole?: boolean }) => conclude(screen, async () => (await import('./verify.ts')).verifyCommand(screen, files, options, verb === 'explain')))
   }
-  add('plan <charter>', 'what a charter changes, for whom, and who must sign').option('--against <file>', 'the charter it follows').addOption(cloud)
-    .action((charter: string, options: { against?: string; cloud?: string }) => conclude(screen, async () => (await import('./life.ts')).plan(screen, charter, options)))
-  for (const verb of ['propose', 'approve', 'veto', 'enact'] as const) {
-    add(`${verb} <charter>`, LIFE[verb]).addOption(party).addOption(cloud).addOption(lineage)
-      .action((charter: string, options: { party: string; cloud?: string; lineage?: string }) => conclude(screen, async () => (await import('./life.ts')).act(screen, verb, charter, options)))
-  }
-  add('revoke <charter>', 'withdraw an asset, a grant, a program or the charter, at once').addOption(party).addOption(cloud).addOption(lineage).option('--subject <what>', 'asset NAME, program NAME or charter', 'charter')
-    .action((charter: string, options: { party: string; cloud?: string; lineage?: string; subject: string }) => conclude(screen, async () => (await import('./life.ts')).act(screen, 'revoke', charter, options, options.subject)))
+  for (const command of lifeCommands(screen)) cli.addCommand(command)
   add('put <file>', 'encrypt an asset and hand its key to the broker').requiredOption('--asset <name>', 'which asset').requiredOption('--charter <path>', 'the charter').option('--out <file>', 'the sealed file (default: FILE.age)').addOption(cloud)
     .action((file: string, options: { asset: string; charter: string; out?: string; cloud?: string }) => conclude(screen, async () => (await import('./assets.ts')).put(screen, file, options)))
   add('get <file>', 'open a sealed file of one\'s own').requiredOption('--identity <file>', 'a file with an age identity').requiredOption('--out <file>', 'where the plaintext goes')
     .action((file: string, options: { identity: string; out: string }) => conclude(screen, async () => (await import('./assets.ts')).get(screen, file, options)))
-  add('why <charter>', 'may this program use this asset now, and if not, which line and claim refuse').requiredOption('--asset <name>', 'which asset').option('--program <name>', 'which program (default: the only one)').option('--receipt <file>', 'judge the evidence of this receipt').addOption(cloud)
-    .action((charter: string, options: { asset: string; program?: string; receipt?: string; cloud?: string }) => conclude(screen, async () => (await import('./why.ts')).why(screen, charter, options)))
+  add('why <charter>', 'may this program use this asset now, and if not, which line and claim refuse').requiredOption('--asset <name>', 'which asset').option('--program <name>', 'which program (default: the only one)').option('--receipt <file>', 'judge the evidence of this receipt').addOption(lineage).addOption(new Option('--cloud [url]', 'judge what this cloud has in force, revocations included'))
+    .action((charter: string, options: { asset: string; program?: string; receipt?: string; lineage?: string; cloud?: string | true }) => conclude(screen, async () => (await import('./why.ts')).why(screen, charter, options)))
   cli.addCommand(collateralCommand(screen))
   cli.addCommand(measureCommand(screen))
   return cli
 }
-
-const LIFE = {
-  propose: 'propose a changed charter: it is logged, and the notice begins', approve: 'approve a proposed charter (at epoch 1: found it)',
-  veto: 'veto a proposed charter, or take back an approval', enact: 'put a proposed charter in force when signatures and notice are there',
-} as const
 
 function collect(value: string, before: string[]): string[] {
   return [...before, value]

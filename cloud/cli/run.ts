@@ -1,14 +1,15 @@
 /** `cloister run`: the whole road for a charter's folder, in an ephemeral local cloud unless one is named. */
 import { join } from 'node:path'
 import { fromHex } from '@cloister/core/bytes/hex'
-import type { Hash } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import { refuse } from '@cloister/core/refusal'
 import { openSimulatedChip } from '../guest/attesters/simulated.ts'
 import { measureGuest } from '../provider/measure.ts'
 import { run, type RunResult } from '../sdk/run.ts'
 import { existsSync } from 'node:fs'
+import { lineageOf } from './change-folder.ts'
 import { findCode, openFolder, partyIdentity, partySigner, type CharterFolder } from './folder.ts'
+import { hashText } from './life.ts'
 import { openLocalCloud } from './local-cloud.ts'
 import type { Screen } from './screen.ts'
 
@@ -25,7 +26,7 @@ export async function runCommand(screen: Screen, path: string, options: RunOptio
   try {
     const done = await run({
       charter: from.charter, program, code: code.bytes, data: dataOf(options.data), signers: signersOf(from), identities: identitiesOf(from), cloud, folder: options.out,
-      step: text => screen.step(text), ...(options.lineage === undefined ? {} : { lineage: lineageText(options.lineage) }), ...(options.threads === undefined ? {} : { threads: Number(options.threads) }),
+      step: text => screen.step(text), lineage: lineageOf(from, hashText(options.lineage, '--lineage')), ...(options.threads === undefined ? {} : { threads: Number(options.threads) }),
     })
     screen.close()
     show(screen, from, done, Math.round(performance.now() - started), options.out)
@@ -77,10 +78,6 @@ export function programName(from: CharterFolder, named: string | undefined): str
   const [only] = names
   if (named !== undefined) return named
   return names.length === 1 && only !== undefined ? only : refuse('cli.usage', '--program', names.join(' or '), 'nothing')
-}
-
-function lineageText(text: string): Hash {
-  return /^sha256:[0-9a-f]{64}$/.test(text) ? (text as Hash) : refuse('cli.usage', '--lineage', 'sha256:<hex>', text) // the pattern is the type
 }
 
 function dataOf(pairs: readonly string[]): Map<string, string> {

@@ -4,12 +4,14 @@
  * signature back; it is verified before anything is written. Nothing secret stands in an argument.
  */
 import { writeFileSync } from 'node:fs'
-import { toBase64, fromBase64 } from '@cloister/core/bytes/base64'
+import { fromBase64, fromBase64Url, toBase64, toBase64Url } from '@cloister/core/bytes/base64'
+import { isObject, parseJsonObject } from '@cloister/core/bytes/json'
 import { toHex } from '@cloister/core/bytes/hex'
-import { actBytes, signAct, verifyAct, type Act, type ActBody } from '@cloister/core/charter/acts'
+import { actBytes, signAct, verifyAct, webauthnAct, type Act, type ActBody } from '@cloister/core/charter/acts'
+import { parsePartyKey } from '@cloister/core/charter/keys'
 import { own } from '@cloister/core/charter/parse'
 import type { Charter } from '@cloister/core/charter/types'
-import { ecdsaFromDer, parseKey } from '@cloister/core/crypto/keys'
+import { ecdsaFromDer } from '@cloister/core/crypto/keys'
 import { attempt, refuse } from '@cloister/core/refusal'
 import { nodePrimitives as p } from '../crypto/node.ts'
 import { keyId } from './change.ts'
@@ -48,15 +50,28 @@ function keysOf(charters: readonly Charter[], party: string): string[] {
 function writeToSign(file: string, bytes: Uint8Array): ToSign {
   writeFileSync(file, bytes, { flag: 'wx' })
   const digest = p.hash('sha256', bytes)
-  return { file, bytes: bytes.length, sha256: toHex(digest), sha256Base64url: toBase64(digest).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '') }
+  return { file, bytes: bytes.length, sha256: toHex(digest), sha256Base64url: toBase64Url(digest) }
 }
 
 function broughtAct(body: ActBody, charters: readonly Charter[], known: readonly string[], file: string, named: string | undefined): Act {
   const key = namedKey(known, named)
-  const act: Act = { ...body, key, signature: toBase64(signatureOf(key, file)) }
-  const verdicts = charters.filter(charter => own(charter.parties, body.party)?.keys.includes(key) === true).map(charter => verifyAct(p, charter, act))
-  if (!verdicts.some(verdict => verdict.ok)) refuse('crypto.signature', file, `a signature by ${short(key)} over the bytes that --print writes`, 'one that does not hold', 'print the bytes again: they change with the charter, the party and the verb')
-  return act
+  const { key: { kind }, rp } = parsePartyKey(key)
+  const act = rp === undefined ? { ...body, key, signature: toBase64(signatureOf(kind, file)) } : assertedAct(body, key, file)
+  const verdicts = charters.filter(charter => own(charter.parties, body.party)?.keys.includes(key) === true).map(charter => verifyAct(p, charter, act, file))
+  if (verdicts.some(verdict => verdict.ok)) return act
+  const refusal = verdicts.find(verdict => !verdict.ok)?.refusal
+  return refuse('crypto.signature', refusal?.at ?? file, refusal?.expected ?? 'a signature over the bytes that --print writes', refusal?.got ?? 'one that does not hold', 'print the bytes again: they change with charter, party and verb')
+}
+
+/** What a browser gives: `credential.toJSON()`, or its `response` alone; its values are base64url. */
+function assertedAct(body: ActBody, key: string, file: string): Act {
+  const told = parseJsonObject(readBytes(file, 64 * 1024))
+  const response = isObject(told['response']) ? told['response'] : told
+  const part = (name: string) => {
+    const value = response[name]
+    return typeof value === 'string' ? fromBase64Url(value, `${file} ${name}`) : refuse('crypto.signature', `${file} ${name}`, 'a text in base64url', 'nothing', 'write down JSON.stringify(credential) of navigator.credentials.get')
+  }
+  return webauthnAct(body, key, { authenticatorData: part('authenticatorData'), clientDataJSON: part('clientDataJSON'), signature: part('signature') })
 }
 
 function namedKey(known: readonly string[], named: string | undefined): string {
@@ -66,11 +81,11 @@ function namedKey(known: readonly string[], named: string | undefined): string {
 const short = (key: string) => (key.length > 40 ? `${key.slice(0, 32)}…` : key)
 
 /** A signature as tools write it: raw bytes, base64 text, and of P-256 also DER. */
-function signatureOf(key: string, file: string): Uint8Array {
+function signatureOf(kind: string, file: string): Uint8Array {
   const bytes = readBytes(file, 16 * 1024)
-  const text = new TextDecoder('latin1').decode(bytes).trim()
-  const raw = /^[A-Za-z0-9+/]{40,}={0,2}$/.test(text) ? fromBase64(text.replace(/\s/g, ''), file) : bytes
-  if (parseKey(key).kind !== 'p256' || raw.length === 64) return raw
+  const text = new TextDecoder('latin1').decode(bytes).replace(/\s/g, '')
+  const raw = /^[A-Za-z0-9+/]{40,}={0,2}$/.test(text) ? fromBase64(text, file) : bytes
+  if (kind !== 'p256' || raw.length === 64) return raw
   const der = attempt(() => ecdsaFromDer(raw, 32, file))
   return der.ok ? der.value : refuse('crypto.signature', file, 'a P-256 signature: 64 raw bytes or DER', `${raw.length} bytes of something else`)
 }

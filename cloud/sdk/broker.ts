@@ -7,7 +7,7 @@ import { fromHex, toHex } from '@cloister/core/bytes/hex'
 import { equal } from '@cloister/core/bytes/bytes'
 import { parseJson, type Json } from '@cloister/core/bytes/json'
 import { charterDigest } from '@cloister/core/charter/canonical'
-import { signAct, type Act, type Verb } from '@cloister/core/charter/acts'
+import { parseAct, signAct, verifyAct, type Act, type Verb } from '@cloister/core/charter/acts'
 import { charterOf } from '@cloister/core/charter/parse'
 import type { Charter, Hash } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
@@ -59,6 +59,61 @@ export async function foundCharter(client: BrokerClient, charter: Charter, signe
   return client.send('/v1/charters', { charter, acts })
 }
 
+/** A proposal that stands open at a broker. Its acts have been verified here; the time is the broker's word for the log's. */
+export interface OpenProposal { readonly digest: Hash; readonly charter: Charter; readonly acts: readonly Act[]; /** Seconds since 1970: the notice runs from here. */ readonly includedAt?: number }
+export interface LineageView extends Standing {
+  readonly proposals: readonly OpenProposal[]
+  readonly revoked: boolean
+  readonly revokedAssets: readonly string[]
+  readonly body: JsonObject
+}
+
+/** What a broker says about a lineage: the newest charter, open proposals with their acts, what is revoked. Acts that do not hold are refused. */
+export async function lineageView(client: BrokerClient, lineage: Hash): Promise<LineageView> {
+  const standing = await newestCharter(client, lineage)
+  const { body } = standing
+  const proposals = listOf(body['proposals'] ?? [], 'proposals').map(one => openProposal(standing, one))
+  return { ...standing, proposals, revoked: body['revoked'] === true, revokedAssets: listOf(body['revokedAssets'] ?? [], 'revokedAssets').map(String) }
+}
+
+function openProposal({ charter: prev }: Standing, value: unknown): OpenProposal {
+  if (!isObject(value)) return refuse('broker.request', 'proposals', 'an object', typeof value)
+  const charter = readCharter(value['charter'])
+  const acts = listOf(value['acts'], 'proposals.acts').map((one, i) => parseAct(toJson(one), `proposals.acts[${i}]`))
+  for (const act of acts) if (!verifyAct(p, prev, act).ok) orRefuse(verifyAct(p, charter, act, 'proposals.acts'))
+  const includedAt = value['includedAt']
+  return { digest: charterDigest(p, charter), charter, acts, ...(typeof includedAt === 'number' ? { includedAt } : {}) }
+}
+
+/** A proposed charter with the acts that its parties have signed, wherever they signed them. */
+export interface SignedChange { readonly lineage: Hash; readonly digest: Hash; readonly next: Charter; readonly acts: readonly Act[] }
+/** `sent`: verb and party of each act the broker had not heard before. */
+export interface Sent { readonly sent: readonly string[]; readonly inForce: boolean; readonly newest: { readonly digest: Hash; readonly epoch: number } }
+
+/**
+ * Bring a signed change to a broker: proposal, approvals and vetoes it does not have yet, and, with `enact`, the act that
+ * puts it in force (epoch 1 is founded as soon as every party has approved). Leaves with the broker's refusal.
+ */
+export async function sendChange(client: BrokerClient, change: SignedChange, enact: boolean): Promise<Sent> {
+  const { lineage, digest, next, acts } = change
+  if (next.epoch === 1) {
+    await client.send('/v1/charters', { charter: next, acts: acts.filter(act => act.verb === 'approve') })
+    return { sent: ['found'], inForce: true, newest: { digest, epoch: 1 } }
+  }
+  const view = await lineageView(client, lineage)
+  if (view.digest === digest) return { sent: [], inForce: true, newest: { digest, epoch: next.epoch } }
+  if (view.digest !== next.prev) refuse('charter.stale-proposal', 'prev', `${view.digest} (epoch ${view.charter.epoch}), the newest charter`, `${next.prev} (epoch ${next.epoch - 1})`, 'propose again on top of the newest charter')
+  const heard = view.proposals.find(one => one.digest === digest)?.acts
+  const vetoed = (act: Act) => acts.some(one => one.verb === 'veto' && one.party === act.party)
+  const news = acts.filter(act => heard?.some(one => one.verb === act.verb && one.party === act.party && one.key === act.key) !== true)
+  const [proposal] = acts.filter(act => act.verb === 'propose')
+  const toSend = [...news.filter(act => act.verb === 'approve' && !vetoed(act)), ...news.filter(act => act.verb === 'veto'), ...(enact ? acts.filter(act => act.verb === 'enact').slice(0, 1) : [])]
+  if (heard === undefined) await client.send('/v1/proposals', { charter: next, act: proposal ?? refuse('charter.act', 'proposals', 'a proposal signed by a party', 'none', 'cloister propose CHANGE --party NAME') })
+  for (const act of toSend) await client.send('/v1/acts', { act })
+  const newest = await newestCharter(client, lineage)
+  return { sent: [...(heard === undefined && proposal !== undefined ? [proposal] : []), ...toSend].map(act => `${act.verb} ${act.party}`), inForce: newest.digest === digest, newest: { digest: newest.digest, epoch: newest.charter.epoch } }
+}
+
 /** An act about a proposed charter (propose, approve, veto, enact). */
 export function actOn(verb: Verb, lineage: Hash, charter: Charter, party: string, signer: Signer, subject?: string): Act {
   return signAct(signer, {
@@ -99,5 +154,8 @@ export function keyVersion(body: JsonObject, asset: string): number {
 }
 
 function readCharter(value: unknown): Charter {
-  return orRefuse(attempt(() => charterOf(parseJson(JSON.stringify(value) ?? 'null') satisfies Json)))
+  return orRefuse(attempt(() => charterOf(toJson(value))))
 }
+
+const toJson = (value: unknown): Json => parseJson(JSON.stringify(value) ?? 'null')
+const listOf = (value: unknown, at: string): readonly unknown[] => (Array.isArray(value) ? value : refuse('broker.request', at, 'a list', typeof value))

@@ -14,6 +14,7 @@ import { formatKey } from '@cloister/core/crypto/keys'
 import { portable as p } from '@cloister/core/crypto/portable'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import { attempt, orRefuse, type Result } from '@cloister/core/refusal'
+import { changeOf, documentsOf, readChange } from '../../cloud/cli/change.ts'
 
 const NOW = 1_800_000_000
 const signer: Signer = (() => {
@@ -50,6 +51,13 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
     const digest = charterDigest(p, first)
     const act = signAct(signer, { verb: 'approve', lineage: digest, digest, epoch: 1, party: 'me' })
     return orRefuse(verifyAct(p, first, { ...act, ...(input as { change: object }).change }))
+  }),
+  /** { set: { file: text } }: the change request of the small charter with files exchanged, added or (null) taken out. */
+  'charter.change': input => attempt(() => {
+    const change = orRefuse(changeOf(p, JSON.stringify(base())))
+    const files = new Map<string, string>([['charter.yaml', change.text], ...documentsOf(change)])
+    for (const [file, text] of Object.entries((input as { set: Record<string, string | null> }).set)) text === null ? files.delete(file) : files.set(file, text)
+    return orRefuse(readChange(p, files))
   }),
   /** { after }: a widening approved by its owner, so many seconds after its inclusion. */
   'charter.enact': input => attempt(() => {

@@ -1,0 +1,52 @@
+/**
+ * A change on the screen: what it narrows and widens, for whom, who has signed, who is still to, from when. Colour only on
+ * a terminal and never as the only sign. Shows what `change.ts` has verified; what a broker says is shown as its word.
+ */
+import { foundingLines, whenLines } from './change-words.ts'
+import type { ChangeRequest, ChangeStanding, PartyStanding } from './change.ts'
+import type { Screen } from './screen.ts'
+
+/** `includedAt`: when the log had the proposal (seconds since 1970); `newest`: the digest that a broker has in force. */
+export interface Seen { readonly includedAt?: number; readonly newest?: string }
+
+export function picture(screen: Screen, change: ChangeRequest, standing: ChangeStanding, seen: Seen): void {
+  const { next, reviewed } = change
+  screen.say(`${next.name}, epoch ${next.epoch}: ${reviewed === undefined ? 'a new charter' : reviewed.change === 'widen' ? paint('33', 'WIDENS') : paint('32', 'narrows')}`)
+  for (const line of reviewed?.lines ?? foundingLines(next)) screen.say(`  ${marked(line)}`)
+  signatures(screen, change, standing)
+  screen.say('from when')
+  for (const line of seen.newest === change.digest ? ['in force now'] : [...whenLines(change), ...dueLines(change, seen)]) screen.say(`  ${line}`)
+  if (seen.newest !== undefined && seen.newest !== change.digest && seen.newest !== next.prev) screen.warn(`STALE: the broker has ${seen.newest} in force; propose again on top of it`)
+}
+
+/** Who must sign and why, and who has. */
+export function signatures(screen: Screen, { reviewed }: ChangeRequest, standing: ChangeStanding): void {
+  screen.say(`who must sign${standing.approved ? ': everybody has' : ''}`)
+  const asked = standing.parties.filter(one => one.asked.length > 0 || one.keys.length > 0 || one.vetoed)
+  for (const one of asked) screen.say(`  ${partyLine(one)}`)
+  if (!asked.some(one => one.asked.length > 0)) screen.say('  any one party')
+  for (const set of reviewed?.oneOf ?? []) screen.say(`  one of ${set.join(', ')} is enough`)
+  if (reviewed?.quorum !== undefined) screen.say(`  the quorum is ${reviewed.quorum.need} of ${reviewed.quorum.of.join(', ')}`)
+}
+
+function partyLine({ party, approved, vetoed, keys, keysNeeded, asked }: PartyStanding): string {
+  const why = asked.length === 0 ? 'not asked' : asked.map(one => REASONS[one]).join(', ')
+  if (vetoed) return `${paint('31', '✘')} ${party} vetoed (${why})`
+  if (approved) return `${paint('32', '✔')} ${party} approved (${why}; key ${keys.join(', ')})`
+  return `${paint('33', '…')} ${party} has not approved (${why}; ${keys.length} of ${keysNeeded} keys)`
+}
+const REASONS: Record<PartyStanding['asked'][number], string> = { founder: 'founds', owner: 'owns what is touched', 'one-of': 'owns some of what is touched', quorum: 'quorum' }
+
+function dueLines({ reviewed }: ChangeRequest, { includedAt }: Seen): string[] {
+  if (includedAt === undefined || reviewed === undefined) return []
+  return [`the log has the proposal since ${time(includedAt)}; earliest enactment ${time(includedAt + reviewed.notice)}`]
+}
+
+export const time = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000', '')
+
+const marked = (line: string) => (line.startsWith('+') ? paint('33', line) : line.startsWith('−') ? paint('32', line) : line)
+
+/** Colour for people at a terminal. */
+export function paint(code: string, text: string): string {
+  return process.stderr.isTTY === true && process.env['NO_COLOR'] === undefined ? `\x1b[${code}m${text}\x1b[0m` : text
+}
