@@ -96,7 +96,7 @@ export interface Broker {
 export async function openBroker(options: BrokerOptions): Promise<Broker> {
   const { p, store, machine, random, ledger } = options
   const identity = await openIdentity(p, options.vault ?? store, machine.sealingKey(), random)
-  const broker = new LocalBroker(options, identity, await openLedger({ p, store, signer: identity.logSigner, ...ledger }))
+  const broker = new LocalBroker(options, identity, await openLedger({ p, store, signers: identity.logSigners, ...ledger }))
   await broker.reload()
   return broker
 }
@@ -111,7 +111,7 @@ class LocalBroker implements Broker {
   readonly ledger: Ledger
   readonly #options: BrokerOptions
   readonly #identity: Identity
-  readonly #rules: Rules
+  #rules: Rules
   readonly #queue: Job[] = []
   #records = new Map<string, unknown>()
   #version = -1
@@ -120,10 +120,10 @@ class LocalBroker implements Broker {
   #publishing: Promise<Result<Head>> | undefined
 
   constructor(options: BrokerOptions, identity: Identity, ledger: Ledger) {
-    const { p, references, distrust, machine, clock } = options
+    const { p, references, distrust } = options
     this.#options = options
     this.#identity = identity
-    this.#rules = { p, references, distrust, peers: options.peers ?? ownMeasurement(p, machine, clock()), nonceSeconds: options.nonceSeconds ?? 60, chains: new Map() }
+    this.#rules = { p, references, distrust, nonceSeconds: options.nonceSeconds ?? 60, chains: new Map() }
     this.key = identity.key
     this.seal = identity.seal.publicKey
     this.ledger = ledger
@@ -159,9 +159,11 @@ class LocalBroker implements Broker {
   }
 
   async join(body: JsonObject): Answer {
-    const { p, random } = this.#options
+    const { p, random, machine, clock, peers } = this.#options
     const read = attempt(() => {
       const request = joinRequest(body)
+      // What runs here is asked of the machine when somebody wants to be the same, not before.
+      this.#rules = { ...this.#rules, peers: this.#rules.peers ?? peers ?? ownMeasurement(p, machine, clock()) }
       return { request, issuedAt: readNonce(p, this.#identity.challengeKey, request.nonce, JOIN)?.issuedAt }
     })
     if (!read.ok) return read

@@ -19,8 +19,8 @@ export interface Identity {
   readonly signer: Signer
   readonly key: string // formatted public key of the signer
   readonly seal: HpkeKeyPair
-  /** Ed25519: signs the checkpoints of the log. */
-  readonly logSigner: Signer
+  /** Sign the checkpoints of the log: Ed25519, and ML-DSA-44 for the day when that is not enough. */
+  readonly logSigners: readonly Signer[]
   /** For challenges, and for asset keys at rest. */
   readonly challengeKey: Uint8Array
   readonly restKey: Uint8Array
@@ -55,15 +55,15 @@ function identityOf(p: Primitives, text: Uint8Array): Identity {
   const parts = JSON.parse(fromUtf8(text)) as Parts
   const master = fromBase64(parts.master)
   const signer = importSigner(parts.signer)
-  return { parts: text, sharedKey: derive(p, master, 'shared store'), signer, logSigner: importSigner(parts.log), key: formatKey(signer.publicKey), seal: hpkeKeyPair(p, 'x-wing', fromBase64(parts.seal)), challengeKey: derive(p, master, 'challenge'), restKey: derive(p, master, 'rest') }
+  return { parts: text, sharedKey: derive(p, master, 'shared store'), signer, logSigners: [importSigner(parts.log), importSigner(parts.logPq)], key: formatKey(signer.publicKey), seal: hpkeKeyPair(p, 'x-wing', fromBase64(parts.seal)), challengeKey: derive(p, master, 'challenge'), restKey: derive(p, master, 'rest') }
 }
 
-interface Parts { readonly signer: string; readonly log: string; readonly seal: string; readonly master: string }
+interface Parts { readonly signer: string; readonly log: string; readonly logPq: string; readonly seal: string; readonly master: string }
 const IDENTITY = 'identity/broker'
 
 /** Two brokers that start together on a new store agree on one identity: the first write stands. */
 async function create(p: Primitives, store: Store, key: Uint8Array, random: Random): Promise<Uint8Array> {
-  const parts: Parts = { signer: generateSigner('p256').exportPem(), log: generateSigner('ed25519', random(32)).exportPem(), seal: toBase64(random(32)), master: toBase64(random(32)) }
+  const parts: Parts = { signer: generateSigner('p256').exportPem(), log: generateSigner('ed25519', random(32)).exportPem(), logPq: generateSigner('ml-dsa-44').exportPem(), seal: toBase64(random(32)), master: toBase64(random(32)) }
   const sealed = sealBytes(p, key, utf8(JSON.stringify(parts)), IDENTITY, random)
   const written = await store.write({ expect: [{ key: IDENTITY, value: undefined }], put: [{ key: IDENTITY, value: sealed }] })
   return (written.moved ? await store.get(IDENTITY) : sealed) ?? refuse('store.locked', IDENTITY, 'an identity', 'none, though another writer was first')

@@ -21,7 +21,7 @@ const TAGS = new Uint8Array(32)
 const storeOn = (disk: Disk) => openMemoryStore(disk, TAGS)
 const copyOf = (disk: Disk): Disk => ({ head: disk.head, entries: disk.entries })
 const witnessOf = (name: string, disk = emptyDisk()) => openWitness(p, name, generateSigner('ed25519', p.hash('sha256', utf8(name))), storeOn(disk))
-const ledgerOf = (disk: Disk, witnesses: readonly Witness[] = [], quorum = witnesses.length, signer = KEY, origin = ORIGIN) => openLedger({ p, store: storeOn(disk), origin, signer, witnesses, quorum })
+const ledgerOf = (disk: Disk, witnesses: readonly Witness[] = [], quorum = witnesses.length, signer = KEY, origin = ORIGIN) => openLedger({ p, store: storeOn(disk), origin, signers: [signer], witnesses, quorum })
 const entries = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => utf8(`entry ${from + i}`))
 const held = <T>(result: Result<T>): T => (result.ok ? result.value : assert.fail(JSON.stringify(result.refusal)))
 const refused = (result: Result<unknown>, code: string, got = ''): void => {
@@ -178,7 +178,7 @@ test('killed between append and publish, or between witness and store: the next 
   const [disk, memory] = [emptyDisk(), emptyDisk()]
   const ledger = await ledgerOf(disk, [witnessOf('w1', memory)])
   held(await grow(ledger, 3))
-  const failing = await openLedger({ p, store: withFault(storeOn(disk), { mode: 'not-persisted', nth: 2, touched: false }), origin: ORIGIN, signer: KEY, witnesses: [witnessOf('w1', memory)], quorum: 1 })
+  const failing = await openLedger({ p, store: withFault(storeOn(disk), { mode: 'not-persisted', nth: 2, touched: false }), origin: ORIGIN, signers: [KEY], witnesses: [witnessOf('w1', memory)], quorum: 1 })
   await failing.append(entries(3, 5))
   refused(await failing.publish(1000), 'store.full')
   assert.equal(failing.head()?.size, 3)

@@ -5,7 +5,7 @@
  * checkpoint that a quorum cosigned, and that is durable, is shown (`head`, `prove`, `file`): nobody ever sees a tree that
  * could still be taken back.
  *
- * Trusts: its own signing key. One writer: every batch expects the newest checkpoint to be the one it continues, so that
+ * Trusts: its own signing keys. One writer: every batch expects the newest checkpoint to be the one it continues, so that
  * of two writers one is told that it moved. What the store returns is held against the tree.
  */
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
@@ -13,7 +13,7 @@ import { concat, equal } from '@cloister/core/bytes/bytes'
 import { toHex } from '@cloister/core/bytes/hex'
 import type { Primitives, Signer } from '@cloister/core/crypto/primitives'
 import { checkpointText, parseCheckpoint, type Checkpoint } from '@cloister/core/log/checkpoint'
-import { formatNote, logKey, signNote } from '@cloister/core/log/note'
+import { formatNote, logKey, signNote, type Note } from '@cloister/core/log/note'
 import { flatPolicy, formatPolicy, NOBODY, verifyCheckpoint, verifyLogSignature, type LogPolicy } from '@cloister/core/log/policy'
 import { formatProof } from '@cloister/core/log/proof'
 import { encodeBundle, ENTRY_BYTES_MAX, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, TILE_WIDTH, type Tile } from '@cloister/core/log/tiles'
@@ -26,7 +26,8 @@ export interface LedgerOptions {
   readonly p: Primitives
   readonly store: Store
   readonly origin: string
-  readonly signer: Signer // Ed25519
+  /** Ed25519 first; further ones (ML-DSA-44) sign beside it, and readers of the policy ask for all of them. */
+  readonly signers: readonly Signer[]
   readonly witnesses: readonly Witness[]
   /** How many of the witnesses must cosign before a checkpoint is shown. */
   readonly quorum: number
@@ -73,12 +74,13 @@ export interface Ledger {
  * the tree that its newest checkpoint signs.
  *
  * @example
- * const ledger = await openLedger({ p, store, origin: 'log.example', signer, witnesses, quorum: 1 })
+ * const ledger = await openLedger({ p, store, origin: 'log.example', signers: [signer], witnesses, quorum: 1 })
  * await ledger.append([utf8('an entry')])
  * await ledger.publish(now)
  */
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
-  if (options.signer.publicKey.kind !== 'ed25519') return refuse('crypto.algorithm', 'ledger.signer', 'an Ed25519 key', options.signer.publicKey.kind)
+  const kinds = options.signers.map(signer => signer.publicKey.kind)
+  if (kinds[0] !== 'ed25519' || kinds.slice(1).some(kind => kind !== 'ml-dsa-44')) return refuse('crypto.algorithm', 'ledger.signers', 'an Ed25519 key, and ML-DSA-44 keys beside it', kinds.join(', '))
   const ledger = new TiledLedger(options)
   await ledger.reload()
   return ledger
@@ -111,10 +113,10 @@ class TiledLedger implements Ledger {
   #head: Head | undefined
 
   constructor(options: LedgerOptions) {
-    const { p, origin, signer, witnesses, quorum } = options
+    const { p, origin, signers, witnesses, quorum } = options
     this.#options = options
     this.origin = origin
-    this.policy = flatPolicy([logKey(p, origin, signer.publicKey).vkey], witnesses.map(witness => witness.vkey), quorum)
+    this.policy = flatPolicy(signers.map(signer => logKey(p, origin, signer.publicKey).vkey), witnesses.map(witness => witness.vkey), quorum)
     this.#base = `log/${toHex(p.hash('sha256', utf8(origin))).slice(0, 32)}`
   }
 
@@ -125,11 +127,12 @@ class TiledLedger implements Ledger {
   head(): Head | undefined { return this.#head }
 
   prepare(entries: readonly Uint8Array[]): Prepared {
-    const { p, origin, signer } = this.#options
+    const { p, origin, signers } = this.#options
     const before = this.#edge
     const grown = this.#grow(before, entries)
     const root = rootAt(p, grown.size, edgeHash(p, grown))
-    const signed = utf8(formatNote(signNote(p, { text: checkpointText(origin, grown.size, root), signatures: [] }, origin, signer)))
+    const unsigned: Note = { text: checkpointText(origin, grown.size, root), signatures: [] }
+    const signed = utf8(formatNote(signers.reduce((note, signer) => signNote(p, note, origin, signer), unsigned)))
     const after: Edge = { ...grown, signed }
     return {
       first: before.size,

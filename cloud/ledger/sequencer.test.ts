@@ -19,7 +19,7 @@ const clock = () => 1000
 test('every asker gets the index of its entry, under a checkpoint that contains it', async () => {
   const disk = emptyDisk()
   const one = witness()
-  const ledgers = await Promise.all([1, 2].map(() => openLedger({ p, store: openMemoryStore(disk, KEY), origin: 'log.test', signer, witnesses: [one], quorum: 1 })))
+  const ledgers = await Promise.all([1, 2].map(() => openLedger({ p, store: openMemoryStore(disk, KEY), origin: 'log.test', signers: [signer], witnesses: [one], quorum: 1 })))
   const sequencers = ledgers.map(ledger => new Sequencer(ledger, { clock, batch: 7 }))
   const added = await Promise.all(Array.from({ length: 100 }, async (_, i) => ({ i, ...orRefuse(await (sequencers[i % 2] ?? assert.fail()).add(utf8(`entry ${i}`))) })))
   assert.equal(new Set(added.map(({ index }) => index)).size, 100)
@@ -37,7 +37,7 @@ test('who cannot be served is told: too long, too many, no witness, a disk that 
   const real = witness()
   const moody: Witness = { vkey: real.vkey, cosign: async (request, now) => (up ? real.cosign(request, now) : { ok: false, refusal: refusalOf('log.unavailable', 'witness', 'an answer', 'none') }) }
   const fault = { mode: 'persisted' as const, nth: 3, touched: false }
-  const ledger = await openLedger({ p, store: withFault(openMemoryStore(emptyDisk(), KEY), fault), origin: 'log.test', signer, witnesses: [moody], quorum: 1 })
+  const ledger = await openLedger({ p, store: withFault(openMemoryStore(emptyDisk(), KEY), fault), origin: 'log.test', signers: [signer], witnesses: [moody], quorum: 1 })
   const sequencer = new Sequencer(ledger, { clock, waiting: 2 })
   const code = async (entry: Uint8Array) => { const added = await sequencer.add(entry); return added.ok ? added.value.index : added.refusal.code }
   assert.equal(await code(new Uint8Array(65_536)), 'bytes.too-large')

@@ -79,7 +79,7 @@ export const verbs: Record<string, (input: unknown) => Result<unknown> | Promise
     }
   },
   /** { index }: the proof of an entry that no witnessed head contains. */
-  'broker.prove': async input => (await openLedger({ p, store: openMemoryStore(emptyDisk(), KEY), origin: 'log.test', signer: owner, witnesses: [], quorum: 0 })).prove(Number(optional(input, 'index'))),
+  'broker.prove': async input => (await openLedger({ p, store: openMemoryStore(emptyDisk(), KEY), origin: 'log.test', signers: [owner], witnesses: [], quorum: 0 })).prove(Number(optional(input, 'index'))),
 }
 
 const HEAD = { time: NOW, witnesses: 1, size: 1 }
