@@ -56,7 +56,7 @@ export async function room(task: RoomTask): Promise<void> {
       const signer = signers.get(owner)
       if (signer === undefined) throw new Error(`no signing key of ${owner}`)
       const { digest } = orRefuse(sealFile(file, join(out, `${asset}.age`), [recipientOf(p, identity)]))
-      await depositKey(client, broker, await newestCharter(client, lineage), signer, { asset, digest, identity })
+      await depositKey([{ client, broker, standing: await newestCharter(client, lineage) }], signer, { asset, digest, identity })
     }
     const program = from.charter.programs[PROGRAM]
     if (program === undefined) throw new Error(`no program ${PROGRAM}`)

@@ -29,27 +29,35 @@ import { helloData, reportData } from './seal/binding.ts'
 
 export const BUNDLE = 'cloister/receipt/1'
 
-/** A receipt with everything that its verification needs, as one JSON file. */
-export interface ReceiptBundle {
-  readonly bundle: typeof BUNDLE
-  /** The receipt of the run, and of the release it used. */
+/** What one broker that released had to do with a run. */
+export interface ReceiptLeg {
+  /** The receipt of the run as that broker's log holds it, and of the release it used. */
   readonly ran: Logged
   readonly released: Logged
   /** The receipt of the enactment of the charter it ran under. */
   readonly enacted: Logged
-  /** All epochs of the lineage, first to newest. */
-  readonly charters: readonly Charter[]
   /** The guest's evidence and what it is bound to. */
   readonly evidence: Evidence
   readonly binding: { readonly nonce: string; readonly seal: string; readonly sign: string; readonly charter: Hash; readonly head: string } // base64 where binary
   /** The broker's evidence, bound to the keys that speak for it. */
   readonly broker: { readonly evidence: Evidence; readonly nonce: string; readonly seal: string; readonly key: string }
 }
+
+/** A receipt with everything that its verification needs, as one JSON file. */
+export interface ReceiptBundle extends ReceiptLeg {
+  readonly bundle: typeof BUNDLE
+  /** All epochs of the lineage, first to newest. */
+  readonly charters: readonly Charter[]
+  /** Where keys were split: the other brokers that released to the same guest. */
+  readonly others?: readonly ReceiptLeg[]
+}
 export interface Logged { readonly envelope: string; readonly proof: string }
 
 export interface VerifyReceiptOptions {
   /** Whose word counts for the log. There is no default: it is the verifier's own trust. */
   readonly policy: LogPolicy
+  /** The same for the logs of other brokers, where a key was split over several. */
+  readonly otherPolicies?: readonly LogPolicy[]
   /** The lineage (digest of epoch 1) that the verifier expects. Without it anybody's charter is judged, by its own parties. */
   readonly lineage?: Hash
   /** Known launch measurements (hex) of the guest runtime and of the broker, if the verifier has them. */
@@ -85,39 +93,72 @@ export function parseBundle(text: string | Uint8Array): Result<ReceiptBundle> {
   return attempt(() => {
     const value = parseJson(text, LIMITS)
     if (!isObject(value) || value['bundle'] !== BUNDLE) return refuse('receipt.parse', 'bundle', BUNDLE, isObject(value) ? shown(value['bundle']) : 'another value')
-    only(value, ['bundle', 'ran', 'released', 'enacted', 'charters', 'evidence', 'binding', 'broker'], 'bundle')
+    only(value, ['bundle', 'charters', 'others', ...LEG], 'bundle')
     const charters = value['charters']
     if (!Array.isArray(charters) || charters.length === 0 || charters.length > 1000) return refuse('receipt.parse', 'charters', 'the charters of the lineage', 'another value')
-    const broker = object(value, 'broker')
-    const binding = object(value, 'binding')
-    only(broker, ['evidence', 'nonce', 'seal', 'key'], 'broker')
-    only(binding, ['nonce', 'seal', 'sign', 'charter', 'head'], 'binding')
+    const others = value['others'] === undefined ? [] : list(value, 'others')
+    if (others.length > OTHERS_MAX) refuse('receipt.parse', 'others', `at most ${OTHERS_MAX}`, String(others.length))
     return {
-      bundle: BUNDLE, ran: logged(value, 'ran'), released: logged(value, 'released'), enacted: logged(value, 'enacted'),
-      charters: charters.map(charterOf), evidence: orRefuse(parseEvidence(value['evidence'])),
-      binding: { nonce: textAt(binding, 'nonce'), seal: textAt(binding, 'seal'), sign: textAt(binding, 'sign'), charter: textAt(binding, 'charter') as Hash, head: textAt(binding, 'head') }, // compared below
-      broker: { evidence: orRefuse(parseEvidence(broker['evidence'])), nonce: textAt(broker, 'nonce'), seal: textAt(broker, 'seal'), key: textAt(broker, 'key') },
+      bundle: BUNDLE, charters: charters.map(charterOf), ...readLeg(value),
+      ...(others.length === 0 ? {} : { others: others.map((other, i) => { only(other, LEG, `others[${i}]`); return readLeg(other) }) }),
     }
   })
 }
 
+const LEG = ['ran', 'released', 'enacted', 'evidence', 'binding', 'broker']
+const OTHERS_MAX = 31
+
+function readLeg(value: JsonObject): ReceiptLeg {
+  const broker = object(value, 'broker')
+  const binding = object(value, 'binding')
+  only(broker, ['evidence', 'nonce', 'seal', 'key'], 'broker')
+  only(binding, ['nonce', 'seal', 'sign', 'charter', 'head'], 'binding')
+  return {
+    ran: logged(value, 'ran'), released: logged(value, 'released'), enacted: logged(value, 'enacted'), evidence: orRefuse(parseEvidence(value['evidence'])),
+    binding: { nonce: textAt(binding, 'nonce'), seal: textAt(binding, 'seal'), sign: textAt(binding, 'sign'), charter: textAt(binding, 'charter') as Hash, head: textAt(binding, 'head') }, // compared below
+    broker: { evidence: orRefuse(parseEvidence(broker['evidence'])), nonce: textAt(broker, 'nonce'), seal: textAt(broker, 'seal'), key: textAt(broker, 'key') },
+  }
+}
+
 /**
  * The verdict on a receipt, or why there is none. Refuses with the code of the part that did not hold: `receipt.*`,
- * `log.*`, `evidence.*`, `x509.*`, `charter.*`, `program.mismatch`, `place.tee`.
+ * `log.*`, `evidence.*`, `x509.*`, `charter.*`, `program.mismatch`, `place.tee`, and with `share.too-few` when fewer brokers
+ * released a split key than its owner said.
  */
 export function verifyReceipt(p: Primitives, bundle: ReceiptBundle, options: VerifyReceiptOptions): Result<Verdict> {
   return attempt(() => {
-    const log = checkLogged(p, bundle, options.policy)
-    const { released, broker } = checkReleased(p, bundle, log.released)
-    const { charter, lineage } = checkEnacted(p, bundle, released)
-    const claims = checkProgram(p, bundle, charter, lineage, released)
-    const ran = checkSigned(p, bundle, charter, released, options)
-    return verdictOf(bundle, options, { log, released, broker, charter, lineage, claims, ran })
+    const legs = [bundle, ...bundle.others ?? []].map(leg => checkLeg(p, leg, bundle.charters, options))
+    const [first] = legs
+    if (first === undefined) return refuse('receipt.parse', 'bundle', 'a leg', 'none')
+    checkApart(bundle)
+    const ran = checkSigned(p, bundle, legs, options)
+    return verdictOf(bundle, options, { ...first, legs, ran })
+  })
+}
+
+interface Leg { readonly log: { readonly released: Included; readonly ran: Included }; readonly released: Receipt; readonly broker: Claims; readonly charter: Charter; readonly lineage: Hash; readonly claims: Claims }
+
+/** Everything that one broker's part must hold by itself, in the log that is its own. */
+function checkLeg(p: Primitives, leg: ReceiptLeg, charters: readonly Charter[], options: VerifyReceiptOptions): Leg {
+  const logs = [options.policy, ...options.otherPolicies ?? []].map(policy => attempt(() => checkLogged(p, leg, policy)))
+  // A log that no policy here is of is refused by the first; one that is known, for what is wrong with it.
+  const log = orRefuse(logs.find(one => one.ok) ?? logs.find(one => !one.ok && !['log.signature', 'log.origin'].includes(one.refusal.code)) ?? logs[0] ?? attempt(() => refuse('log.witnesses', 'policy', 'a policy', 'none')))
+  const { released, broker } = checkReleased(p, leg, log.released)
+  const { charter, lineage } = checkEnacted(p, leg, charters, released)
+  return { log, released, broker, charter, lineage, claims: checkProgram(p, leg, charter, lineage, released) }
+}
+
+/** The legs are of one run, and of as many brokers as there are legs. */
+function checkApart({ ran, binding, broker, others = [] }: ReceiptBundle): void {
+  others.forEach((other, i) => {
+    same('receipt.subject', `others[${i}].ran`, ran.envelope, other.ran.envelope)
+    same('receipt.key', `others[${i}].binding.sign`, binding.sign, other.binding.sign)
+    if ([broker, ...others.slice(0, i).map(one => one.broker)].some(one => one.key === other.broker.key)) refuse('receipt.key', `others[${i}].broker.key`, 'each broker once', 'one twice')
   })
 }
 
 /** Logged: each of the three receipts is in the log that the policy names, under a witnessed checkpoint, in this order. */
-function checkLogged(p: Primitives, bundle: ReceiptBundle, policy: LogPolicy): { released: Included; ran: Included } {
+function checkLogged(p: Primitives, bundle: ReceiptLeg, policy: LogPolicy): { released: Included; ran: Included } {
   const included = (part: Logged) => orRefuse(verifyProof(p, utf8(part.envelope), part.proof, policy))
   const [enacted, released, ran] = [included(bundle.enacted), included(bundle.released), included(bundle.ran)]
   if (enacted.index >= released.index || released.index >= ran.index) refuse('log.proof', 'index', 'enacted before released before ran', `${enacted.index}, ${released.index}, ${ran.index}`)
@@ -125,7 +166,7 @@ function checkLogged(p: Primitives, bundle: ReceiptBundle, policy: LogPolicy): {
 }
 
 /** Released: signed by a broker whose own evidence is bound to that key, and no later than the witnesses saw it. */
-function checkReleased(p: Primitives, bundle: ReceiptBundle, seen: Included): { released: Receipt; broker: Claims } {
+function checkReleased(p: Primitives, bundle: ReceiptLeg, seen: Included): { released: Receipt; broker: Claims } {
   const { broker } = bundle
   const receipt = typed(bundle.released, 'released')
   const time = number(receipt.predicate, 'time')
@@ -150,12 +191,12 @@ function checkGuarded(claims: Claims, at: string): void {
  * Enacted: an unbroken chain of charters, and over exactly the bytes of the newest the approvals it needs: of every party
  * for a first epoch, of those whom its review names for a later one.
  */
-function checkEnacted(p: Primitives, bundle: ReceiptBundle, released: Receipt): { charter: Charter; lineage: Hash } {
-  const digests = bundle.charters.map(charter => charterDigest(p, charter))
-  bundle.charters.forEach((charter, i) => {
+function checkEnacted(p: Primitives, bundle: ReceiptLeg, charters: readonly Charter[], released: Receipt): { charter: Charter; lineage: Hash } {
+  const digests = charters.map(charter => charterDigest(p, charter))
+  charters.forEach((charter, i) => {
     if (charter.epoch !== i + 1 || charter.prev !== digests[i - 1]) refuse('receipt.charter', `charters[${i}]`, `epoch ${i + 1} after ${digests[i - 1] ?? 'nothing'}`, `epoch ${charter.epoch} after ${charter.prev ?? 'nothing'}`)
   })
-  const [lineage, digest, charter] = [digests[0], digests[digests.length - 1], bundle.charters[bundle.charters.length - 1]]
+  const [lineage, digest, charter] = [digests[0], digests[digests.length - 1], charters[charters.length - 1]]
   if (lineage === undefined || digest === undefined || charter === undefined) return refuse('receipt.charter', 'charters', 'at least one', 'none')
   const enacted = typed(bundle.enacted, 'enacted')
   for (const [name, receipt] of [['released', released], ['enacted', enacted]] as const) {
@@ -165,7 +206,7 @@ function checkEnacted(p: Primitives, bundle: ReceiptBundle, released: Receipt): 
   const approvals = enacted.predicate['approvals']
   if (!Array.isArray(approvals)) return refuse('receipt.charter', 'enacted.approvals', 'the approvals', 'none')
   const acts = approvals.map((act, i) => parseAct(act, `enacted.approvals[${i}]`))
-  const prev = bundle.charters[bundle.charters.length - 2]
+  const prev = charters[charters.length - 2]
   if (prev === undefined) orRefuse(founded(p, charter, lineage, acts))
   // Whether the notice had passed is not judged here, and the verdict says so.
   else orRefuse(actsSatisfy(p, { lineage, prev, next: charter, digest, proposedAt: 0 }, orRefuse(review(p, prev, charter)), acts, Number.MAX_SAFE_INTEGER))
@@ -173,7 +214,7 @@ function checkEnacted(p: Primitives, bundle: ReceiptBundle, released: Receipt): 
 }
 
 /** Named: the guest's evidence holds, is bound to this release, and measures the program that the charter names. */
-function checkProgram(p: Primitives, bundle: ReceiptBundle, charter: Charter, lineage: Hash, released: Receipt): Claims {
+function checkProgram(p: Primitives, bundle: ReceiptLeg, charter: Charter, lineage: Hash, released: Receipt): Claims {
   const { binding } = bundle
   const claims = orRefuse(verifyEvidence(p, bundle.evidence, { now: number(released.predicate, 'time') }))
   const bound = toHex(reportData(p, { nonce: fromBase64(binding.nonce), seal: fromBase64(binding.seal), sign: binding.sign, charter: binding.charter, head: fromBase64(binding.head) }))
@@ -194,48 +235,74 @@ function checkProgram(p: Primitives, bundle: ReceiptBundle, charter: Charter, li
   return claims
 }
 
-/** Signed: by the key that the evidence is bound to, about that release, with inputs that were released to it. */
-function checkSigned(p: Primitives, bundle: ReceiptBundle, charter: Charter, released: Receipt, options: VerifyReceiptOptions): Receipt {
+/** Signed: by the key that the evidence is bound to, about these releases, with inputs that were released to it. */
+function checkSigned(p: Primitives, bundle: ReceiptBundle, legs: readonly Leg[], options: VerifyReceiptOptions): Receipt {
   const ran = typed(bundle.ran, 'ran')
   orRefuse(verifyReceiptSignature(p, ran, bundle.binding.sign))
-  same('receipt.subject', 'ran.released', hashOf(p, utf8(bundle.released.envelope)), ran.predicate['released'])
-  for (const key of ['lineage', 'charter', 'epoch', 'evidence']) same('receipt.charter', `ran.${key}`, released.predicate[key], ran.predicate[key])
+  const [{ charter, released } = refuse('receipt.parse', 'bundle', 'a leg', 'none')] = legs
+  const named: JsonObject[] = [ran.predicate, ...(ran.predicate['also'] === undefined ? [] : list(ran.predicate, 'also'))]
+  ;[bundle, ...bundle.others ?? []].forEach((leg, i) => {
+    const digest = hashOf(p, utf8(leg.released.envelope))
+    const one = named.find(other => other['released'] === digest)
+    if (one === undefined) refuse('receipt.subject', 'ran.released', digest, shown(ran.predicate['released']))
+    same('receipt.charter', 'ran.evidence', legs[i]?.released.predicate['evidence'], one['evidence'])
+  })
+  for (const key of ['lineage', 'charter', 'epoch']) same('receipt.charter', `ran.${key}`, released.predicate[key], ran.predicate[key])
   const program = object(released.predicate, 'program')
   same('program.mismatch', 'ran.program', jcs(program), jcs(ran.predicate['program'] ?? null))
-  const inputOf = (one: JsonObject) => `${textAt(one, 'asset')} ${number(one, 'version')} ${textAt(one, 'digest')}`
-  const given = new Set(list(released.predicate, 'assets').map(inputOf))
+  const releasedTo = legs.flatMap(leg => list(leg.released.predicate, 'assets'))
   for (const input of list(ran.predicate, 'inputs')) {
     const asset = textAt(input, 'asset')
-    if (!given.has(inputOf(input))) refuse('receipt.subject', `ran.inputs (${asset})`, [...given].join(', '), textAt(input, 'digest'))
+    const given = releasedTo.filter(one => inputOf(one) === inputOf(input))
+    if (given.length === 0) refuse('receipt.subject', `ran.inputs (${asset})`, releasedTo.map(inputOf).join(', '), textAt(input, 'digest'))
+    checkShares(ran, asset, given)
     if (!charter.grants.some(grant => grant.asset === asset && grant.to === program['name'])) refuse('grant.none', `ran.inputs (${asset})`, `a grant of ${asset}`, 'none')
   }
   for (const digest of options.outputs ?? []) if (!ran.subject.some(subject => subject.digest.sha256 === digest)) refuse('receipt.subject', 'ran.subject', ran.subject.map(subject => subject.name).join(', '), digest)
   return ran
 }
 
-interface Verified { log: { ran: Included }; released: Receipt; broker: Claims; charter: Charter; lineage: Hash; claims: Claims; ran: Receipt }
+const inputOf = (one: JsonObject) => `${textAt(one, 'asset')} ${number(one, 'version')} ${textAt(one, 'digest')}`
+
+/** An input came whole from one broker, or as the shares of one split from as many brokers as the split needs, each of its own place. */
+function checkShares(ran: Receipt, asset: string, given: readonly JsonObject[]): void {
+  const split = splitsOf(ran).find(one => one['asset'] === asset)
+  const shares = given.flatMap(one => (one['share'] === undefined ? [] : [object(one, 'share')]))
+  if (split === undefined) {
+    if (shares.length === given.length) refuse('share.too-few', `ran.splits (${asset})`, 'the split that the shares are of', 'nothing')
+    return
+  }
+  const places = new Set(shares.filter(share => ['split', 'need', 'of'].every(key => share[key] === split[key])).map(share => number(share, 'index')))
+  if (places.size < number(split, 'need')) refuse('share.too-few', `released.assets (${asset})`, `shares of ${number(split, 'need')} brokers`, String(places.size))
+}
+
+const splitsOf = (ran: Receipt): JsonObject[] => (ran.predicate['splits'] === undefined ? [] : list(ran.predicate, 'splits'))
+
+interface Verified extends Leg { legs: readonly Leg[]; ran: Receipt }
 
 function verdictOf(bundle: ReceiptBundle, options: VerifyReceiptOptions, verified: Verified): Verdict {
-  const { log, released, broker, charter, lineage, claims, ran } = verified
+  const { log, released, charter, lineage, claims, legs, ran } = verified
   if (options.lineage !== undefined) same('receipt.charter', 'charters[0]', options.lineage, lineage)
-  for (const [known, one, at] of [[options.measurements, claims, 'claims.measurement'], [options.brokers, broker, 'broker.measurement']] as const) {
+  for (const [known, one, at] of legs.flatMap(leg => [[options.measurements, leg.claims, 'claims.measurement'], [options.brokers, leg.broker, 'broker.measurement']] as const)) {
     if (known !== undefined && !known.includes(one.measurement)) refuse('appraisal.measurement', at, known.join(', '), one.measurement)
   }
   return {
-    simulated: claims.simulated || broker.simulated, lineage, charter: bundle.binding.charter, epoch: charter.epoch, name: charter.name, program: textAt(object(ran.predicate, 'program'), 'name'),
+    simulated: legs.some(leg => leg.claims.simulated || leg.broker.simulated), lineage, charter: bundle.binding.charter, epoch: charter.epoch, name: charter.name, program: textAt(object(ran.predicate, 'program'), 'name'),
     releasedAt: number(released.predicate, 'time'), witnessedAt: log.ran.time, claims, inputs: ran.predicate['inputs'] ?? [], outputs: ran.subject, checks: checksOf(options, verified),
   }
 }
 
 /** What held, and as loudly what was not looked at. */
-function checksOf(options: VerifyReceiptOptions, { log, broker, charter, lineage, claims }: Verified): VerdictCheck[] {
+function checksOf(options: VerifyReceiptOptions, { log, broker, charter, lineage, claims, legs, ran }: Verified): VerdictCheck[] {
   const held = (id: string, detail: string): VerdictCheck => ({ id, result: 'held', detail })
   const skipped = (id: string, detail: string): VerdictCheck => ({ id, result: 'not made', detail })
-  const lacking = [shortfall(claims), shortfall(broker)]
+  const lacking = [shortfall(claims), legs.map(leg => shortfall(leg.broker)).find(one => one !== undefined)]
+  const simulated = { guest: legs.some(leg => leg.claims.simulated), broker: legs.some(leg => leg.broker.simulated) }
   return [
     held('log', `entry ${log.ran.index} of ${log.ran.checkpoint.origin}, ${log.ran.witnesses} witness(es)`),
-    ...(options.policy.quorum !== NOBODY ? [] : [skipped('witnesses', 'the policy asks for none: whoever holds the log\'s key could have shown others another log')]),
-    held('release', 'signed by a broker whose evidence is bound to its key'),
+    ...([options.policy, ...options.otherPolicies ?? []].every(policy => policy.quorum !== NOBODY) ? [] : [skipped('witnesses', 'a policy asks for none: whoever holds the log\'s key could have shown others another log')]),
+    held('release', legs.length === 1 ? 'signed by a broker whose evidence is bound to its key' : `signed by ${legs.length} brokers, each with a log and evidence of its own`),
+    ...splitsOf(ran).map(split => held('shares', `${textAt(split, 'asset')}: ${number(split, 'need')} of ${number(split, 'of')} brokers had to agree, and did`)),
     options.brokers === undefined ? skipped('broker', `broker ${broker.measurement.slice(0, 16)}… was not compared: no reference value given`) : held('broker', 'a known broker'),
     options.lineage === undefined ? skipped('lineage', `${lineage} was not compared: anybody can write a charter of this name`) : held('lineage', 'the expected one'),
     held('charter', charter.epoch === 1 ? `approved by ${Object.keys(charter.parties).join(', ')}` : `epoch ${charter.epoch}, approved by those it touches`),
@@ -245,7 +312,7 @@ function checksOf(options: VerifyReceiptOptions, { log, broker, charter, lineage
     lacking.every(one => one === undefined) ? held('patch levels', 'guest and broker at or above the minimum that this version knows') : skipped('patch levels', `guest: ${lacking[0] ?? 'enough'}; broker: ${lacking[1] ?? 'enough'}`),
     held('receipt', 'signed by the key that the evidence is bound to'),
     options.outputs === undefined ? skipped('outputs', 'no output file given') : held('outputs', `${options.outputs.length} file(s) are outputs of this run`),
-    ...(claims.simulated || broker.simulated ? [skipped('hardware', `SIMULATED: no hardware vouches for ${claims.simulated && broker.simulated ? 'any of this' : claims.simulated ? 'the guest' : 'the broker'}`)] : []),
+    ...(simulated.guest || simulated.broker ? [skipped('hardware', `SIMULATED: no hardware vouches for ${simulated.guest && simulated.broker ? 'any of this' : simulated.guest ? 'the guest' : 'the broker'}`)] : []),
   ]
 }
 

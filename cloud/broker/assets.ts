@@ -4,29 +4,21 @@
  */
 import { signers, type Act } from '@cloister/core/charter/acts'
 import { own } from '@cloister/core/charter/parse'
-import type { Hash, Name } from '@cloister/core/charter/types'
 import { refuse } from '@cloister/core/refusal'
+import { partOf, putSubject } from '@cloister/core/seal/shares'
 import { checkAct, newest, setLineage, versionsAfter } from './lineage.ts'
 import type { DepositRequest, Event, Outcome, Rules } from './events.ts'
 import { keys, read, type Deposit, type State } from './state.ts'
 
-/**
- * What an owner signs about a deposit, beyond the charter: asset, version, the digest of the sealed file, and the digest
- * of the sealed key, so that none of them can be exchanged on the way.
- */
-export function depositSubject(deposit: { readonly asset: Name; readonly version: number; readonly digest: Hash; readonly sealedDigest: Hash }): string {
-  return `${deposit.asset}@${deposit.version} ${deposit.digest} ${deposit.sealedDigest}`
-}
-
 /** Keep a key for the asset's current version, or for the next one (which rotates). A version gets one key for ever. */
 export function deposit(rules: Rules, state: State, event: Event & { readonly request: DepositRequest }): Outcome {
   const { request, now, next } = event
-  const { asset, version, digest, acts } = request
+  const { asset, version, digest, acts, part } = request
   const { lineage, charter } = newest(state, request.lineage)
   const named = own(charter.assets, asset) ?? refuse('asset.unknown', `assets.${asset}`, Object.keys(charter.assets).join(', '), asset)
   for (const act of acts) {
     if (act.party !== named.owner) refuse('charter.act', 'act.party', named.owner, act.party)
-    checkAct(rules, [charter], act, { verb: 'put', lineage: lineage.lineage, digest: lineage.digest, epoch: lineage.epoch, prev: charter.prev, subject: depositSubject(request) })
+    checkAct(rules, [charter], act, { verb: 'put', lineage: lineage.lineage, digest: lineage.digest, epoch: lineage.epoch, prev: charter.prev, subject: putSubject(rules.p, request, request.sealedDigest, part) })
   }
   if (!signers(rules.p, charter, acts, () => true).includes(named.owner)) refuse('charter.not-approved', 'acts', `${charter.parties[named.owner]?.need ?? 1} keys of ${named.owner}`, `${acts.length}`)
   const act = acts.map(one => one.signature).sort().join(' ')
@@ -36,13 +28,13 @@ export function deposit(rules: Rules, state: State, event: Event & { readonly re
   const body = { asset, version, digest }
   if (known !== undefined && version >= current && known.digest === digest && known.act === act) return { changes: [], effects: [], reply: { logged: known.logged, body } }
   if (known !== undefined || (version !== current && version !== current + 1)) refuse('asset.key-missing', `assets.${asset}.version`, `version ${known === undefined ? current : current + 1}, which has no key yet`, String(version), 'deposit the key as the next version')
-  const kept: Deposit = { asset, owner: named.owner, version, digest, sealed: request.atRest, at: now, act, logged: { index: next } }
+  const kept: Deposit = { asset, owner: named.owner, version, digest, sealed: request.atRest, at: now, act, logged: { index: next }, ...(part === undefined ? {} : { share: { ...part, sealed: request.sealedDigest, acts: JSON.stringify(acts) } }) }
   return {
     changes: [
       { key: keys.deposit(lineage.lineage, asset, named.owner, version), value: kept },
       ...setLineage({ ...lineage, revokedAssets: lineage.revokedAssets.filter(one => one !== asset), versions: { ...lineage.versions, [asset]: { owner: named.owner, version } } }),
     ],
-    effects: [{ do: 'log', verb: 'deposited', subject: [{ name: asset, digest: { sha256: digest.slice('sha256:'.length) } }], predicate: { lineage: lineage.lineage, charter: lineage.digest, epoch: lineage.epoch, asset, version, party: named.owner } }],
+    effects: [{ do: 'log', verb: 'deposited', subject: [{ name: asset, digest: { sha256: digest.slice('sha256:'.length) } }], predicate: { lineage: lineage.lineage, charter: lineage.digest, epoch: lineage.epoch, asset, version, party: named.owner, ...(part === undefined ? {} : { share: partOf(rules.p, part) }) } }],
     reply: { logged: kept.logged, body },
   }
 }

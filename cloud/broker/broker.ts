@@ -364,10 +364,10 @@ class LocalBroker implements Broker {
   #seal(effect: Effect & { readonly do: 'seal' }, state: State) {
     const { p, random } = this.#options
     const { charter, epoch, nonce, head } = effect
-    const keys = effect.keys.map(({ asset, version, digest, atRest, lineage }) => {
+    const keys = effect.keys.map(({ asset, version, digest, atRest, lineage, share }) => {
       const now = newest(state, lineage).lineage
       if (now.digest !== charter || now.revoked || now.revokedAssets.includes(asset) || (now.versions[asset]?.version ?? 1) !== version) refuse('charter.superseded', 'charter', 'the charter that was decided on', 'a newer one, or a revocation, while the receipt was logged')
-      return { asset, version, digest, identity: fromUtf8(this.#openAtRest(atRest, restName(lineage, asset, version))) }
+      return { asset, version, digest, identity: fromUtf8(this.#openAtRest(atRest, restName(lineage, asset, version))), ...(share === undefined ? {} : { share }) }
     })
     return sealRelease(p, this.#identity.signer, effect.to, { charter, epoch, nonce, head, assets: keys.map(key => key.asset) }, keys, random)
   }
@@ -379,10 +379,10 @@ class LocalBroker implements Broker {
   /** From the owner's seal to the disk's, never through the machine or the log. */
   #keep(request: PutRequest): DepositRequest {
     const { p, random } = this.#options
-    const { lineage, asset, version, digest, acts } = request
-    const identity = openDeposit(p, this.#identity.seal.secret, { lineage, asset, version, digest }, request)
+    const { lineage, asset, version, digest, acts, part } = request
+    const identity = openDeposit(p, this.#identity.seal.secret, request, request)
     const atRest = sealBytes(p, this.#identity.restKey, utf8(identity), restName(lineage, asset, version), random)
-    return { lineage, asset, version, digest, acts, sealedDigest: sealedDigest(p, request), atRest: toBase64(atRest) }
+    return { lineage, asset, version, digest, acts, sealedDigest: sealedDigest(p, request), atRest: toBase64(atRest), ...(part === undefined ? {} : { part }) }
   }
 
   async #newestOf(digest: Hash) {

@@ -10,6 +10,8 @@ import type { VerifiedCache } from '@cloister/core/evidence/options'
 import type { AppraisalPolicy } from '@cloister/core/appraisal/appraise'
 import type { Result } from '@cloister/core/refusal'
 import type { JoinRequest } from './join.ts'
+import type { KeyShare } from '@cloister/core/seal/release'
+import type { KeyPart } from '@cloister/core/seal/shares'
 import type { Change, LoggedAt, State } from './state.ts'
 
 /** What does not change while a broker runs. */
@@ -61,6 +63,8 @@ export interface DepositRequest {
   /** The key as its owner sealed it, and as the shell sealed it anew for the disk; the machine reads neither. */
   readonly sealedDigest: Hash
   readonly atRest: string
+  /** Which share of a split key this is; without it, it is the whole key. */
+  readonly part?: KeyPart
   /** The owner's act; several where the owner's keys have a quorum. */
   readonly acts: readonly Act[]
 }
@@ -73,7 +77,7 @@ export type Effect =
   /** Append a receipt that is already signed. */
   | { readonly do: 'entry'; readonly envelope: string }
   /** After everything is durable and witnessed: seal these keys to the guest. */
-  | { readonly do: 'seal'; readonly to: Uint8Array; readonly charter: Hash; readonly epoch: number; readonly nonce: Uint8Array; readonly head: Uint8Array; readonly keys: readonly { readonly asset: Name; readonly version: number; readonly digest: Hash; readonly atRest: string; readonly lineage: Hash }[] }
+  | { readonly do: 'seal'; readonly to: Uint8Array; readonly charter: Hash; readonly epoch: number; readonly nonce: Uint8Array; readonly head: Uint8Array; readonly keys: readonly { readonly asset: Name; readonly version: number; readonly digest: Hash; readonly atRest: string; readonly lineage: Hash; readonly share?: KeyShare }[] }
   /** After everything is durable and witnessed: seal this broker's identity to another that proved to be one. */
   | { readonly do: 'admit'; readonly to: Uint8Array; readonly nonce: Uint8Array }
 export interface Subject { readonly name: string; readonly digest: { readonly sha256: string } }

@@ -14,6 +14,7 @@ import type { Charter, Grant, Hash, Program } from '@cloister/core/charter/types
 import { evidenceDigest, verifyEvidence } from '@cloister/core/evidence/index'
 import { orRefuse, refuse } from '@cloister/core/refusal'
 import { reportData } from '@cloister/core/seal/binding'
+import { partOf } from '@cloister/core/seal/shares'
 import type { Challenge, Event, GuestReceipt, HeadView, Outcome, ReleaseRequest, Rules, Subject } from './events.ts'
 import { after, keys, read, type Change, type Deposit, type Lineage, type State } from './state.ts'
 
@@ -38,7 +39,7 @@ export function release(rules: Rules, state: State, event: ReleaseEvent): Outcom
       { do: 'log', verb: 'released', subject: deposits.map(subjectOf), predicate: predicateOf(rules, request, allowed, now) },
       {
         do: 'seal', to: request.guest.seal, charter: lineage.digest, epoch: lineage.epoch, nonce: request.nonce, head: challenge.root,
-        keys: deposits.map(({ asset, version, digest, sealed }) => ({ asset, version, digest, atRest: sealed, lineage: lineage.lineage })),
+        keys: deposits.map(({ asset, version, digest, sealed, share }) => ({ asset, version, digest, atRest: sealed, lineage: lineage.lineage, ...(share === undefined ? {} : { share }) })),
       },
     ],
     reply: { logged: { index }, body: {} },
@@ -180,7 +181,10 @@ function predicateOf(rules: Rules, request: ReleaseRequest, { lineage, charter, 
   return {
     lineage: lineage.lineage, charter: lineage.digest, epoch: lineage.epoch,
     program: { name: request.program, run: { ...charter.programs[request.program]?.run } },
-    assets: deposits.map(({ asset, version, digest }, i) => ({ asset, version, digest, can: decisions[i]?.grant.can ?? '', ...(decisions[i]?.grant.as === undefined ? {} : { as: decisions[i].grant.as }), ...(decisions[i]?.emergency === undefined ? {} : { emergency: decisions[i].emergency.sequence }) })),
+    assets: deposits.map(({ asset, version, digest, share }, i) => ({
+      asset, version, digest, can: decisions[i]?.grant.can ?? '', ...(decisions[i]?.grant.as === undefined ? {} : { as: decisions[i].grant.as }),
+      ...(decisions[i]?.emergency === undefined ? {} : { emergency: decisions[i].emergency.sequence }), ...(share === undefined ? {} : { share: partOf(rules.p, share) }),
+    })),
     outputs: outputsOf(decisions.map(decision => decision.grant)),
     guest: { seal: `sha256:${toHex(rules.p.hash('sha256', request.guest.seal))}`, sign: request.guest.sign },
     nonce: toBase64(request.nonce), head: toBase64(challenge.root), evidence: evidenceDigest(rules.p, request.evidence), ear: appraisal.ear,

@@ -12,6 +12,7 @@ import type { Charter, Grant, Hash } from '@cloister/core/charter/types'
 import { parseKey } from '@cloister/core/crypto/keys'
 import { parseEvidence } from '@cloister/core/evidence/index'
 import { orRefuse, refuse } from '@cloister/core/refusal'
+import { parseSplit, type KeyPart } from '@cloister/core/seal/shares'
 import type { ReleaseRequest } from './events.ts'
 import type { JoinRequest } from './join.ts'
 
@@ -65,17 +66,24 @@ export function actRequest(body: JsonObject): Act {
   return parseAct(body['act'])
 }
 
-export interface PutRequest { readonly lineage: Hash; readonly asset: string; readonly version: number; readonly digest: Hash; readonly enc: Uint8Array; readonly ciphertext: Uint8Array; readonly acts: readonly Act[] }
+export interface PutRequest { readonly lineage: Hash; readonly asset: string; readonly version: number; readonly digest: Hash; readonly enc: Uint8Array; readonly ciphertext: Uint8Array; readonly acts: readonly Act[]; readonly part?: KeyPart }
 
 export function putRequest(body: JsonObject): PutRequest {
-  fields(body, ['lineage', 'asset', 'version', 'digest', 'sealed', 'act'], ['acts'])
+  fields(body, ['lineage', 'asset', 'version', 'digest', 'sealed', 'act'], ['acts', 'part'])
   const sealed = object(body, 'sealed')
   fields(sealed, ['enc', 'ciphertext'], [], 'sealed.')
   return {
     lineage: hash(body, 'lineage'), asset: name(body, 'asset'), version: integer(body, 'version'), digest: hash(body, 'digest'),
     enc: bytes(sealed, 'enc', X_WING_ENC, X_WING_ENC, 'sealed.'), ciphertext: bytes(sealed, 'ciphertext', 17, LIMITS.identityBytes, 'sealed.'),
     acts: [body['act'], ...list(body['acts'] ?? [], 'acts', LIMITS.acts)].map((act, i) => parseAct(act, i === 0 ? 'act' : `acts[${i - 1}]`)),
+    ...(body['part'] === undefined ? {} : { part: partRequest(object(body, 'part')) }),
   }
+}
+
+/** Which share of a split key is deposited. */
+function partRequest(part: JsonObject): KeyPart {
+  fields(part, ['index', 'split'], [], 'part.')
+  return { index: integer(part, 'index', 'part.'), split: parseSplit(part['split'], 'part.split') }
 }
 
 export function receiptRequest(body: JsonObject): string {
@@ -152,9 +160,9 @@ function bytes(body: JsonObject, field: string, least: number, most: number, at 
   return decoded.length >= least && decoded.length <= most ? decoded : wrong(`${at}${field}`, least === most ? `${least} bytes` : `${least} to ${most} bytes`, `${decoded.length} bytes`)
 }
 
-function integer(body: JsonObject, field: string): number {
+function integer(body: JsonObject, field: string, at = ''): number {
   const value = body[field]
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1 ? value : wrong(field, 'a positive integer', value)
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1 ? value : wrong(`${at}${field}`, 'a positive integer', value)
 }
 
 const hash = (body: JsonObject, field: string) => hashText(text(body, field, HASH), field)

@@ -8,6 +8,7 @@
 import type { Act } from '@cloister/core/charter/acts'
 import type { Emergency } from '@cloister/core/charter/emergency'
 import type { Charter, Hash, Name } from '@cloister/core/charter/types'
+import type { KeyShare } from '@cloister/core/seal/release'
 
 export interface State {
   get(key: string): unknown
@@ -65,6 +66,8 @@ export interface Deposit {
   /** The owner's signature on the act, so that the same act again is the same deposit. */
   readonly act: string
   readonly logged: LoggedAt
+  /** Of a key that its owner split over brokers: which share this is. */
+  readonly share?: KeyShare
 }
 
 /** A guest that got keys: only its signing key may log receipts of its run. */

@@ -23,7 +23,7 @@ export async function put(screen: Screen, file: string, options: { readonly asse
   const output = options.out ?? `${file}.age`
   const facts = orRefuse(sealFile(file, output, [key.recipient, ...(from.charter.parties[asset.owner]?.seal ?? [])]))
   screen.step('hand the key to the broker')
-  const body = await depositKey(client, broker, standing, partySigner(from, asset.owner), { asset: options.asset, digest: facts.digest, identity: key.identity })
+  const [body] = await depositKey([{ client, broker, standing }], partySigner(from, asset.owner), { asset: options.asset, digest: facts.digest, identity: key.identity })
   screen.result({ ok: true, asset: options.asset, file: output, ...facts, body }, `${output}: ${facts.bytes} bytes, ${facts.digest}`)
 }
 

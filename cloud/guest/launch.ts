@@ -3,7 +3,7 @@ import { fromBase64 } from '@cloister/core/bytes/base64'
 import { parseJson, type Json } from '@cloister/core/bytes/json'
 import type { Hash } from '@cloister/core/charter/types'
 import { refuse } from '@cloister/core/refusal'
-import { LINE_BYTES_MAX, type Launch } from '../provider/wire.ts'
+import { BROKERS_MAX, LINE_BYTES_MAX, type Launch } from '../provider/wire.ts'
 
 const INPUTS_MAX = 64
 
@@ -24,6 +24,7 @@ export function parseLaunch(text: string): Launch {
       const entry = record(input, `launch.inputs[${i}]`)
       return { asset: string(entry, 'asset'), fd: integer(entry, 'fd', 3, 3 + INPUTS_MAX) }
     }),
+    brokers: integer(launch, 'brokers', 1, BROKERS_MAX),
     threads: integer(launch, 'threads', 1, 256),
     memoryBytesMax: integer(launch, 'memoryBytesMax', 2 ** 26, 2 ** 42),
   }

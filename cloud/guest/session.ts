@@ -1,5 +1,6 @@
 /**
- * One session of a guest, as the road goes: keys → hello → evidence → release → run → seal → receipt.
+ * One session of a guest, as the road goes: keys → hello → evidence → release → run → seal → receipt. Several brokers are
+ * asked at once, each on evidence of its own; one that refuses is set aside, and what it lacks the others may have.
  *
  * The binding (core/seal/binding.ts) puts the broker's nonce, the guest's two public keys, the charter's digest and the
  * log's head into the report data, so evidence, release and receipt speak of this run and no other.
@@ -19,13 +20,14 @@ import type { Evidence } from '@cloister/core/evidence/claims'
 import { evidenceDigest, parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
 import { parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { encodeReceipt } from '@cloister/core/receipt/receipt'
-import { orRefuse, Refused, refuse, type Result } from '@cloister/core/refusal'
+import { attemptAsync, orRefuse, Refused, refuse, type Result } from '@cloister/core/refusal'
 import { helloData, reportData, type Binding } from '@cloister/core/seal/binding'
 import { openRelease, parseSealed, type ReleasedKey } from '@cloister/core/seal/release'
 import { generateSigner, nodePrimitives, nodeRandom } from '../crypto/node.ts'
 import { accepted, textOf, type JsonObject } from '../provider/answers.ts'
-import type { Answer, Ask, Launch, Outcome, SealedOutput } from '../provider/wire.ts'
+import type { Answer, Ask, Launch, Leg, Outcome, SealedOutput } from '../provider/wire.ts'
 import { runProgram, type ProgramResult } from './engines/index.ts'
+import { joinAnswers, type Joined, type JoinedKey, type SetAside } from './keys.ts'
 import { checkReceivers, sealOutputs } from './outputs.ts'
 
 /** The guest's only way out: questions to the launcher. */
@@ -50,33 +52,44 @@ export async function runSession(launch: Launch, line: Line): Promise<Result<Out
 async function session(launch: Launch, line: Line): Promise<Outcome> {
   const keys = newKeys()
   line.progress('hello')
-  const hello = await sayHello(launch, line)
-  const { charter, program } = readCharter(launch, hello.charter)
+  const hellos = await each(range(launch.brokers), broker => sayHello(launch, line, broker))
+  const { charter, program } = hellos.good[0] ?? refuse('guest.protocol', 'launch.brokers', 'a broker', 'none')
   const code = checkCode(program, fromBase64(launch.code))
   const grants = grantsFor(charter, launch)
   checkReceivers(charter, outputsOf(grants))
 
   line.progress('attest')
-  const binding: Binding = { nonce: hello.nonce, seal: keys.seal.publicKey, sign: keys.sign, charter: launch.charter, head: hello.head }
-  const evidence = await attest(line, reportData(p, binding))
+  const attested = await each(hellos.good, hello => attest(launch, line, keys, hello))
 
   line.progress('release')
-  const released = await release(line, { launch, charter, grants, keys, binding, evidence, broker: hello.key })
+  const releases = await each(attested.good, asker => release(line, { launch, charter, grants, keys, ...asker }))
+  const released = releases.good
+  const before = [...hellos.refused, ...attested.refused, ...releases.refused, ...released.flatMap(one => one.without)].sort((one, other) => one.broker - other.broker)
+  const joined = joinAnswers(p, { lineage: launch.lineage, charter, assets: grants.map(grant => grant.asset) }, released, before)
+  const counted = released.filter(one => joined.keys.some(key => key.brokers.includes(one.broker)))
 
   line.progress('run')
-  const inputs = launch.inputs.map(({ asset, fd }) => ({ fd, key: keyOf(released.keys, asset), asset, about: charter.assets[asset] ?? refuse('asset.unknown', asset, 'an asset of the charter', 'none') }))
+  const inputs = launch.inputs.map(({ asset, fd }) => ({ fd, key: keyOf(joined.keys, asset), asset, about: charter.assets[asset] ?? refuse('asset.unknown', asset, 'an asset of the charter', 'none') }))
   const result = orRefuse(await runProgram({ launch, program, code, grants, inputs }))
 
   line.progress('seal')
   const outputs = sealOutputs(charter, result.outputs)
-  const envelope = signReceipt({ launch, charter, program, evidence, released: released.receipt, result, outputs, signer: keys.signer })
-  const logged = await askBroker(line, 'receipt', { receipt: envelope })
-  return {
-    outputs, evidence,
-    binding: { nonce: toBase64(binding.nonce), seal: toBase64(binding.seal), sign: binding.sign, charter: binding.charter, head: toBase64(binding.head) },
-    receipts: { released: { envelope: released.receipt, proof: released.proof }, ran: { envelope, proof: textOf(logged, 'proof') } },
-  }
+  const envelope = signReceipt({ launch, charter, program, counted, joined, result, outputs, signer: keys.signer })
+  const legs = await each(counted, one => logRun(line, envelope, one))
+  return { outputs, legs: legs.good }
 }
+
+/** The same with every broker at once; those that refuse are set aside, and when all do, the first one's refusal stands. */
+async function each<A extends number | { readonly broker: number }, T>(askers: readonly A[], work: (asker: A) => Promise<T>): Promise<{ good: T[]; refused: SetAside[] }> {
+  const answers = await Promise.all(askers.map(async asker => ({ broker: typeof asker === 'number' ? asker : asker.broker, result: await attemptAsync(() => work(asker)) })))
+  const good = answers.flatMap(({ result }) => (result.ok ? [result.value] : []))
+  const refused = answers.flatMap(({ broker, result }) => (result.ok ? [] : [{ broker, refusal: result.refusal }]))
+  const [first] = refused
+  if (good.length === 0 && first !== undefined) throw new Refused(first.refusal)
+  return { good, refused }
+}
+
+const range = (length: number) => Array.from({ length }, (_, i) => i)
 
 /** Fresh for every session: one pair to be sealed to, one to sign the receipt with. Both die with the process. */
 function newKeys() {
@@ -85,19 +98,19 @@ function newKeys() {
 }
 type Keys = ReturnType<typeof newKeys>
 
-interface Hello { readonly key: string; readonly nonce: Uint8Array; readonly head: Uint8Array; readonly charter: unknown }
+interface Hello { readonly broker: number; readonly key: string; readonly nonce: Uint8Array; readonly head: Uint8Array; readonly charter: Charter; readonly program: Program }
 
-/** Ask the broker who it is. Its evidence must be bound to our nonce and to the keys that will speak for it. */
-async function sayHello(launch: Launch, line: Line): Promise<Hello> {
+/** Ask a broker who it is. Its evidence must be bound to our nonce and to the keys that will speak for it. */
+async function sayHello(launch: Launch, line: Line, broker: number): Promise<Hello> {
   const nonce = nodeRandom(32)
-  const body = await askBroker(line, 'hello', { nonce: toBase64(nonce), charter: launch.charter })
+  const body = await askBroker(line, broker, 'hello', { nonce: toBase64(nonce), charter: launch.charter })
   const evidence = orRefuse(parseEvidence(body['evidence']))
   const key = textOf(body, 'key')
   const claims = orRefuse(verifyEvidence(p, evidence, { now: Math.floor(Date.now() / 1000) }))
   const bound = helloData(p, { nonce, seal: bytesOf(body, 'seal'), sign: key })
   if (!equal(fromHex(claims.reportData), bound)) refuse('evidence.report-data', 'hello.evidence', toHex(bound), claims.reportData)
   const checkpoint = orRefuse(parseCheckpoint(textOf(body, 'head')))
-  return { key, nonce: bytesOf(body, 'nonce'), head: checkpoint.root, charter: body['charter'] }
+  return { broker, key, nonce: bytesOf(body, 'nonce'), head: checkpoint.root, ...readCharter(launch, body['charter']) }
 }
 
 /** The charter must be the one this guest was launched for, byte for byte. */
@@ -123,46 +136,76 @@ function grantsFor(charter: Charter, launch: Launch): Grant[] {
     ?? refuse('grant.none', `grants`, `a grant of ${asset} to ${launch.program}`, 'none', `the owner of ${asset} proposes a charter with that grant`))
 }
 
-async function attest(line: Line, data: Uint8Array): Promise<Evidence> {
-  const answer = await line.ask({ call: 'report', reportData: toHex(data) })
-  return orRefuse(parseEvidence(answer.evidence))
+interface Attested { readonly broker: number; readonly key: string; readonly binding: Binding; readonly evidence: Evidence }
+
+/** Evidence for one broker: bound to its nonce and its head, and to the keys of this session. */
+async function attest(launch: Launch, line: Line, keys: Keys, { broker, key, nonce, head }: Hello): Promise<Attested> {
+  const binding: Binding = { nonce, seal: keys.seal.publicKey, sign: keys.sign, charter: launch.charter, head }
+  const answer = await line.ask({ call: 'report', reportData: toHex(reportData(p, binding)) })
+  return { broker, key, binding, evidence: orRefuse(parseEvidence(answer.evidence)) }
 }
 
-interface ReleaseRequest { launch: Launch; charter: Charter; grants: Grant[]; keys: Keys; binding: Binding; evidence: Evidence; broker: string }
+interface ReleaseRequest extends Attested { launch: Launch; charter: Charter; grants: readonly Grant[]; keys: Keys }
+interface Released extends Attested { readonly keys: readonly ReleasedKey[]; readonly receipt: string; readonly proof: string; readonly without: readonly SetAside[] }
 
-async function release(line: Line, request: ReleaseRequest) {
-  const { launch, charter, grants, keys, binding, evidence } = request
-  const body = await askBroker(line, 'release', {
+/** Ask one broker. One of several need not hold a key of every asset: what it lacks is asked of the others. */
+async function release(line: Line, request: ReleaseRequest, without: readonly SetAside[] = []): Promise<Released> {
+  const { launch, charter, keys, binding, evidence, broker, key } = request
+  const grants = request.grants.filter(grant => !without.some(one => one.asset === grant.asset))
+  const asked = await attemptAsync(() => askBroker(line, broker, 'release', {
     charter: launch.charter, epoch: charter.epoch, program: launch.program, nonce: toBase64(binding.nonce), evidence,
     assets: grants.map(grant => ({ asset: grant.asset, can: grant.can, ...(grant.as === undefined ? {} : { as: grant.as }) })),
     guest: { seal: toBase64(keys.seal.publicKey), sign: keys.sign },
-  })
+  }))
+  if (!asked.ok) {
+    const lacking = asked.refusal.code === 'asset.key-missing' && launch.brokers > 1 && grants.length > 1 ? grants.find(grant => asked.refusal.at.split('.')[1] === grant.asset)?.asset : undefined
+    if (lacking === undefined) throw new Refused(asked.refusal)
+    return release(line, request, [...without, { broker, asset: lacking, refusal: asked.refusal }])
+  }
+  const body = asked.value
   const context = { charter: launch.charter, epoch: charter.epoch, nonce: binding.nonce, head: binding.head, assets: grants.map(grant => grant.asset) }
-  const opened = openRelease(p, keys.seal.secret, request.broker, context, parseSealed(body['sealed']))
-  return { keys: orRefuse(opened), receipt: textOf(body, 'receipt'), proof: textOf(body, 'proof') }
+  const opened = openRelease(p, keys.seal.secret, key, context, parseSealed(body['sealed']))
+  return { broker, key, binding, evidence, keys: orRefuse(opened), receipt: textOf(body, 'receipt'), proof: textOf(body, 'proof'), without }
 }
 
-function keyOf(keys: readonly ReleasedKey[], asset: string): ReleasedKey {
+function keyOf(keys: readonly JoinedKey[], asset: string): JoinedKey {
   return keys.find(key => key.asset === asset) ?? refuse('asset.key-missing', asset, 'a key in the release', 'none')
 }
 
-/** What ran, on what, with what result: digests only, so that the receipt may be public. */
-function signReceipt(run: { launch: Launch; charter: Charter; program: Program; evidence: Evidence; released: string; result: ProgramResult; outputs: readonly SealedOutput[]; signer: Signer }): string {
-  const { launch, charter, program, result } = run
-  const subject = run.outputs.map(output => ({ name: `${output.to}/${output.name}`, digest: { sha256: output.digest.slice('sha256:'.length) } }))
-  return encodeReceipt(run.signer, 'ran', subject, {
+interface Run { launch: Launch; charter: Charter; program: Program; counted: readonly Released[]; joined: Joined; result: ProgramResult; outputs: readonly SealedOutput[]; signer: Signer }
+
+/**
+ * What ran, on what, with what result: digests only, so that the receipt may be public. `released` and `evidence` are of
+ * the first broker that counted, `also` holds those of the others, `splits` says how many shares each split key took, and
+ * `setAside` names the brokers whose word did not count.
+ */
+function signReceipt({ launch, charter, program, counted, joined, result, outputs, signer }: Run): string {
+  const subject = outputs.map(output => ({ name: `${output.to}/${output.name}`, digest: { sha256: output.digest.slice('sha256:'.length) } }))
+  const [first, ...also] = counted.map(({ receipt, evidence }) => ({ released: `sha256:${toHex(p.hash('sha256', utf8(receipt)))}`, evidence: evidenceDigest(p, evidence) }))
+  const splits = joined.keys.flatMap(({ asset, split }) => (split === undefined ? [] : [{ asset, ...split }]))
+  const setAside = joined.setAside.map(({ broker, asset, refusal }) => ({ broker, ...(asset === undefined ? {} : { asset }), code: refusal.code }))
+  return encodeReceipt(signer, 'ran', subject, {
     lineage: launch.lineage, charter: launch.charter, epoch: charter.epoch,
     program: { name: launch.program, run: program.run },
     inputs: result.inputs, counts: result.counts, engine: result.engine,
-    outputs: run.outputs.map(({ name, to, shape, about, digest }) => ({ name, to, shape, about, digest })),
-    released: `sha256:${toHex(p.hash('sha256', utf8(run.released)))}`,
-    evidence: evidenceDigest(p, run.evidence),
-    simulated: run.evidence.kind === 'simulated',
+    outputs: outputs.map(({ name, to, shape, about, digest }) => ({ name, to, shape, about, digest })),
+    ...first, ...(also.length === 0 ? {} : { also }), ...(splits.length === 0 ? {} : { splits }), ...(setAside.length === 0 ? {} : { setAside }),
+    simulated: counted.some(({ evidence }) => evidence.kind === 'simulated'),
   })
 }
 
-async function askBroker(line: Line, call: 'hello' | 'release' | 'receipt', body: unknown): Promise<JsonObject> {
-  const answer = await line.ask({ call, body })
+/** The receipt of the run, in the log of a broker that released to it. */
+async function logRun(line: Line, envelope: string, { broker, binding, evidence, receipt, proof }: Released): Promise<Leg> {
+  const logged = await askBroker(line, broker, 'receipt', { receipt: envelope })
+  return {
+    broker, evidence,
+    binding: { nonce: toBase64(binding.nonce), seal: toBase64(binding.seal), sign: binding.sign, charter: binding.charter, head: toBase64(binding.head) },
+    receipts: { released: { envelope: receipt, proof }, ran: { envelope, proof: textOf(logged, 'proof') } },
+  }
+}
+
+async function askBroker(line: Line, broker: number, call: 'hello' | 'release' | 'receipt', body: unknown): Promise<JsonObject> {
+  const answer = await line.ask({ call, broker, body })
   if (answer.status === undefined) return refuse('guest.protocol', call, 'the broker\'s answer', answer.error ?? 'none')
   return accepted(call, { status: answer.status, body: answer.body })
 }

@@ -56,6 +56,8 @@ interface Wrong {
   readonly released?: Record<string, unknown>
   readonly ran?: Record<string, unknown>
   readonly ranSigner?: Signer
+  readonly brokerKey?: Signer
+  readonly guestKey?: Signer
   readonly bound?: Uint8Array
   readonly order?: readonly ('enacted' | 'released' | 'ran')[]
   readonly witnessedAt?: number
@@ -66,13 +68,36 @@ function approve(charter: Charter, lineage: Hash, names: readonly (keyof typeof 
   return names.map(party => signAct(parties[party], { verb: 'approve', lineage, digest: charterDigest(p, charter), epoch: charter.epoch, party, ...(charter.prev === undefined ? {} : { prev: charter.prev }) }))
 }
 
-function make(wrong: Wrong = {}): { bundle: ReceiptBundle; policy: LogPolicy; lineage: Hash } {
+/** `more` are other brokers that released to the same guest. */
+function make(wrong: Wrong = {}, more: readonly Wrong[] = []): { bundle: ReceiptBundle; policy: LogPolicy; otherPolicies: LogPolicy[]; lineage: Hash } {
   const charters = wrong.charters ?? [charterOf()]
+  const lineage = charterDigest(p, charters[0] ?? assert.fail())
+  const guestKey = generateSigner('p256')
+  const drafts = [wrong, ...more].map(one => draftOf(charters, formatKey((one.guestKey ?? guestKey).publicKey), one))
+  const [{ facts, inputs }, ...others] = drafts as [Draft, ...Draft[]] // as many as there are brokers
+  const also = others.map(({ released, facts: { evidence } }) => ({ released: hashOf(p, utf8(released)), evidence }))
+  const ranBy = (signer: Signer) => encodeReceipt(signer, 'ran', [{ name: 'alpha/rows', digest: { sha256: '33'.repeat(32) } }], {
+    ...facts, released: hashOf(p, utf8(drafts[0]?.released ?? '')), inputs, ...(also.length === 0 ? {} : { also }), ...wrong.ran,
+  })
+  const ran = ranBy(guestKey)
+  const legs = drafts.map(({ enacted, released, rest }, i) => {
+    const one = [wrong, ...more][i] ?? {}
+    const { logged, policy } = logAll({ enacted, released, ran: one.ranSigner === undefined ? ran : ranBy(one.ranSigner) }, one)
+    return { leg: { ...logged, ...rest }, policy }
+  })
+  const [first = assert.fail(), ...rest] = legs
+  const made: ReceiptBundle = { bundle: 'cloister/receipt/1', ...first.leg, charters, ...(rest.length === 0 ? {} : { others: rest.map(one => one.leg) }) }
+  return { bundle: orRefuse(parseBundle(JSON.stringify(made))), policy: first.policy, otherPolicies: rest.map(one => one.policy), lineage }
+}
+
+type Draft = ReturnType<typeof draftOf>
+
+/** What one broker and the guest's evidence for it come to. */
+function draftOf(charters: readonly Charter[], sign: string, wrong: Wrong) {
   const [first, charter] = [charters[0] ?? assert.fail(), charters[charters.length - 1] ?? assert.fail()]
   const [lineage, digest] = [charterDigest(p, first), charterDigest(p, charter)]
-  const [brokerKey, guestKey] = [generateSigner('p256'), generateSigner('p256')]
+  const brokerKey = wrong.brokerKey ?? generateSigner('p256')
   const broker = { nonce: toBase64(NONCE), seal: toBase64(SEAL), key: formatKey(brokerKey.publicKey) }
-  const sign = formatKey(guestKey.publicKey)
   const program = { name: 'match', run: { ...charter.programs['match']?.run } }
   const hostData = fromHex(programIdentity(p, lineage, 'match', charter.programs['match'] ?? assert.fail()).slice(7))
   const evidence = chip.report({ measurement: fromHex(GUEST), hostData, ...wrong.guest }, wrong.bound ?? reportData(p, { nonce: NONCE, seal: SEAL, sign, charter: digest, head: HEAD }))
@@ -80,14 +105,13 @@ function make(wrong: Wrong = {}): { bundle: ReceiptBundle; policy: LogPolicy; li
   const facts = { lineage, charter: digest, epoch: charter.epoch, evidence: evidenceDigest(p, evidence), program }
   const enacted = encodeReceipt(brokerKey, 'enacted', [], { lineage, charter: digest, epoch: charter.epoch, approvals: (wrong.approvals ?? approve)(charter, lineage) })
   const released = encodeReceipt(brokerKey, 'released', [], { ...facts, assets: inputs, guest: { seal: hashOf(p, SEAL), sign }, nonce: toBase64(NONCE), head: toBase64(HEAD), time: NOW, ...wrong.released })
-  const ran = encodeReceipt(wrong.ranSigner ?? guestKey, 'ran', [{ name: 'alpha/rows', digest: { sha256: '33'.repeat(32) } }], { ...facts, released: hashOf(p, utf8(released)), inputs, ...wrong.ran })
-  const { logged, policy } = logAll({ enacted, released, ran }, wrong)
-  const made: ReceiptBundle = {
-    bundle: 'cloister/receipt/1', ...logged, charters, evidence,
-    binding: { nonce: toBase64(NONCE), seal: toBase64(SEAL), sign, charter: digest, head: toBase64(HEAD) },
-    broker: { ...broker, evidence: chip.report({ measurement: fromHex(BROKER), hostData: new Uint8Array(32), ...wrong.broker }, helloData(p, { nonce: NONCE, seal: SEAL, sign: broker.key })) },
+  return {
+    facts, inputs, enacted, released,
+    rest: {
+      evidence, binding: { nonce: toBase64(NONCE), seal: toBase64(SEAL), sign, charter: digest, head: toBase64(HEAD) },
+      broker: { ...broker, evidence: chip.report({ measurement: fromHex(BROKER), hostData: new Uint8Array(32), ...wrong.broker }, helloData(p, { nonce: NONCE, seal: SEAL, sign: broker.key })) },
+    },
   }
-  return { bundle: orRefuse(parseBundle(JSON.stringify(made))), policy, lineage }
 }
 
 function logAll(envelopes: Record<'enacted' | 'released' | 'ran', string>, { order = ['enacted', 'released', 'ran'], witnessedAt = NOW, quorum = 1 }: Wrong): { logged: Record<'enacted' | 'released' | 'ran', Logged>; policy: LogPolicy } {
@@ -177,6 +201,62 @@ test('charters: every party founds, those who are touched approve what follows, 
   refused(judge({ charters: [charterOf({ name: 'other' }), charters[1]] }), 'receipt.charter', 'charters[1]')
 })
 
+const inputNamed = (name: string) => ({ asset: `${name}-claims`, version: 1, digest: `sha256:${name.repeat(64)}` })
+const [A, B] = [inputNamed('a'), inputNamed('b')]
+const SPLIT = { need: 2, of: 3, split: `sha256:${'5'.repeat(64)}` }
+const part = (index: number, change: object = {}): Wrong => ({ released: { assets: [{ ...A, share: { index, ...SPLIT, ...change } }, B] } })
+const splits = { splits: [{ asset: 'a-claims', ...SPLIT }] }
+const judgeSplit = (first: Wrong, more: readonly Wrong[], change: (bundle: ReceiptBundle) => ReceiptBundle = bundle => bundle, options: Partial<VerifyReceiptOptions> = {}) => {
+  const { bundle, policy, otherPolicies } = make(first, more)
+  return verifyReceipt(p, change(bundle), { policy, otherPolicies, ...options })
+}
+
+test('a split key: as many brokers released their own share of one split as it needs, each in a log of its own', () => {
+  const verdict = orRefuse(judgeSplit({ ...part(1), ran: splits }, [part(3)]))
+  assert.deepEqual(verdict.checks.filter(check => ['release', 'shares'].includes(check.id)).map(check => check.detail), ['signed by 2 brokers, each with a log and evidence of its own', 'a-claims: 2 of 3 brokers had to agree, and did'])
+  assert.ok(judgeSplit({ ...part(1), ran: splits }, [part(3), part(2)]).ok)
+  refused(judgeSplit({ ...part(1), ran: splits }, []), 'share.too-few', 'released.assets (a-claims)')
+  refused(judgeSplit({ ...part(1), ran: splits }, [part(1)]), 'share.too-few')
+  for (const other of [{ split: `sha256:${'6'.repeat(64)}` }, { need: 1 }, { of: 4 }]) refused(judgeSplit({ ...part(1), ran: splits }, [part(2, other)]), 'share.too-few')
+  refused(judgeSplit({ ...part(1), ran: splits }, [{ released: { assets: [B] } }]), 'share.too-few')
+  refused(judgeSplit({ ...part(1), ran: splits }, [{ released: { assets: [A, B] } }]), 'share.too-few')
+  refused(judgeSplit(part(1), [part(2)]), 'share.too-few', 'ran.splits (a-claims)')
+  assert.ok(judgeSplit({ released: { assets: [A] } }, [{ released: { assets: [B] } }]).ok, 'whole keys of two brokers')
+})
+
+test('several brokers: each leg by itself, each broker once, one run, all of them in what the guest signed', () => {
+  const brokerKey = generateSigner('p256')
+  refused(judgeSplit({ ...part(1), ran: splits, brokerKey }, [{ ...part(2), brokerKey }]), 'receipt.key', 'others[0].broker.key')
+  refused(judgeSplit({ ...part(1), ran: splits }, [{ ...part(2), brokerKey }, { ...part(3), brokerKey }]), 'receipt.key', 'others[1].broker.key')
+  refused(judgeSplit({ ...part(1), ran: { ...splits, also: [] } }, [part(2)]), 'receipt.subject', 'released')
+  const { bundle: { others: [other] = [] } } = make(part(1), [part(2)])
+  const digest = hashOf(p, utf8(other?.released.envelope ?? ''))
+  refused(judgeSplit({ ...part(1), ran: { ...splits, also: [{ released: digest, evidence: digest }] } }, [part(2)]), 'receipt.subject')
+  refused(judgeSplit({ ...part(1), ran: { ...splits, evidence: digest } }, [part(2)]), 'receipt.charter', 'evidence')
+  refused(judgeSplit({ ...part(1), ran: splits }, [part(2)], bundle => ({ ...bundle, others: (bundle.others ?? []).map(leg => ({ ...leg, ran: leg.released })) })), 'log.proof')
+  refused(judgeSplit({ ...part(1), ran: splits }, [{ ...part(2), ranSigner: brokerKey }]), 'receipt.subject', 'others[0].ran')
+  refused(judgeSplit({ ...part(1), ran: splits }, [{ ...part(2), guestKey: brokerKey }]), 'receipt.key', 'others[0].binding.sign')
+  refused(judgeSplit({ ...part(1), ran: splits }, [part(2)], bundle => ({ ...bundle, others: (bundle.others ?? []).map(leg => ({ ...leg, binding: { ...leg.binding, sign: formatKey(brokerKey.publicKey) } })) })), 'evidence.report-data')
+  refused(judgeSplit({ ...part(1), ran: splits }, [part(2)], bundle => bundle, { otherPolicies: [] }), 'log.signature')
+  refused(judgeSplit({ ...part(1), ran: splits }, [{ ...part(2), guest: { policy: 0xb0000n } }]), 'appraisal.debug', 'claims')
+  refused(judgeSplit({ ...part(1), ran: splits }, [{ ...part(2), broker: { policy: 0xb0000n } }]), 'appraisal.debug', 'broker')
+  refused(judgeSplit({ ...part(1), ran: splits }, [{ ...part(2), approvals: (charter, lineage) => approve(charter, lineage, ['alpha']) }]), 'charter.not-approved')
+  refused(judgeSplit({ ...part(1), ran: splits }, [{ ...part(2), witnessedAt: NOW - 301 }]), 'log.proof', 'released.time')
+  refused(judgeSplit({ ...part(1), ran: splits }, [part(2)], bundle => bundle, { brokers: ['33'.repeat(48)] }), 'appraisal.measurement', 'broker')
+  const odd = fromHex('44'.repeat(48))
+  refused(judgeSplit({ ...part(1), ran: splits }, [{ ...part(2), broker: { measurement: odd } }], bundle => bundle, { brokers: [BROKER] }), 'appraisal.measurement', 'broker')
+  refused(judgeSplit({ ...part(1), ran: splits }, [{ ...part(2), guest: { measurement: odd } }], bundle => bundle, { measurements: [GUEST] }), 'appraisal.measurement', 'claims')
+})
+
+test('legs are read as strictly as the first', () => {
+  const { bundle } = make({ ...part(1), ran: splits }, [part(2)])
+  const [other] = bundle.others ?? []
+  const read = (others: unknown) => parseBundle(JSON.stringify({ ...bundle, others }))
+  assert.deepEqual(orRefuse(read([other])), bundle)
+  for (const others of [[{ ...other, note: 1 }], [{ ...other, charters: [] }], [1], {}, [{}], Array.from({ length: 32 }, () => other)]) refused(read(others), 'receipt.parse')
+  assert.equal(orRefuse(read([])).others, undefined)
+})
+
 test('a bundle says nothing that is not judged', () => {
   const { bundle } = make()
   const extra: object[] = [{ ...bundle, note: 'x' }, { ...bundle, ran: { ...bundle.ran, note: 'x' } }, { ...bundle, binding: { ...bundle.binding, note: 'x' } }, { ...bundle, broker: { ...bundle.broker, note: 'x' } }]
@@ -196,7 +276,7 @@ test('the kept receipt: any byte of the file changed, and it is refused', () => 
     const file = bytes.slice()
     file[at] = (file[at] ?? 0) ^ change
     const result = verdict(file)
-    assert.ok(!result.ok, `byte ${at} xor ${change}: ${fromUtf8(bytes.slice(Math.max(0, at - 20), at + 20))}`)
+    assert.ok(!result.ok, `byte ${at} xor ${change}: ${Buffer.from(bytes.slice(Math.max(0, at - 20), at + 20)).toString('latin1')}`)
   }), { numRuns: 400 })
 })
 

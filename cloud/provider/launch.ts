@@ -17,11 +17,11 @@ import { LINES_MAX, lineSplitter, type Answer, type Ask, type FromGuest, type La
 
 /** The machine as the launcher reaches it: a report over 64 bytes of the guest's choosing, about the guest as it was launched. */
 export interface Machine { report(reportData: Uint8Array): Evidence }
-/** Carries a request of the guest to the broker and brings back its answer. */
-export type Relay = (path: 'hello' | 'release' | 'receipt', body: unknown) => Promise<{ status: number; body: unknown }>
+/** Carries a request of the guest to the broker of that place and brings back its answer. */
+export type Relay = (path: 'hello' | 'release' | 'receipt', body: unknown, broker: number) => Promise<{ status: number; body: unknown }>
 
 export interface LaunchOptions {
-  readonly launch: Omit<Launch, 'inputs'>
+  readonly launch: Omit<Launch, 'inputs' | 'brokers'> & Partial<Pick<Launch, 'brokers'>>
   /** Sealed files by asset. They are opened here and handed over open, so that the guest needs no right to any path. */
   readonly inputs: readonly { readonly asset: string; readonly path: string }[]
   readonly machine: Machine
@@ -101,7 +101,7 @@ function converse(child: ChildProcessByStdio<Writable, Readable, null>, options:
   child.on('error', error => fail(refusalOf('provider.host', 'launch', 'a guest process', error.message)))
   child.on('exit', (code, signal) => fail(refusalOf('guest.failed', 'guest', 'an outcome', `the guest ended early (${signal ?? `status ${code}`})`)))
   child.stdin.on('error', () => undefined) // an ended guest is told by 'exit'
-  const launch: Launch = { ...options.launch, inputs: options.inputs.map(({ asset }, i) => ({ asset, fd: 3 + i })) }
+  const launch: Launch = { brokers: 1, ...options.launch, inputs: options.inputs.map(({ asset }, i) => ({ asset, fd: 3 + i })) }
   child.stdin.write(`${JSON.stringify({ launch })}\n`)
 }
 
@@ -110,7 +110,7 @@ async function serve(ask: Ask, options: LaunchOptions): Promise<Answer> {
     const data = attempt(() => fromHex(ask.reportData))
     return data.ok ? { id: ask.id, evidence: options.machine.report(data.value) } : { id: ask.id, error: data.refusal.code }
   }
-  return { id: ask.id, ...await options.relay(ask.call, ask.body) }
+  return { id: ask.id, ...await options.relay(ask.call, ask.body, ask.broker) }
 }
 
 function readMessage(text: string): FromGuest | undefined {

@@ -15,6 +15,7 @@ export interface Launch {
   readonly program: string // name in the charter
   readonly code: string // base64 of the program's bytes
   readonly inputs: readonly { readonly asset: string; readonly fd: number }[] // sealed files, open for reading in the guest
+  readonly brokers: number // how many may be asked, 1 to BROKERS_MAX
   readonly threads: number
   readonly memoryBytesMax: number
 }
@@ -22,7 +23,7 @@ export interface Launch {
 /** A question of the guest; `id` pairs it with the launcher's answer. */
 export type Ask =
   | { readonly id: number; readonly call: 'report'; readonly reportData: string } // hex, 64 bytes: goes to the machine's TEE
-  | { readonly id: number; readonly call: 'hello' | 'release' | 'receipt'; readonly body: unknown } // goes to the broker
+  | { readonly id: number; readonly call: 'hello' | 'release' | 'receipt'; readonly broker: number; readonly body: unknown } // goes to the broker of that place, from 0
 
 export interface Answer { readonly id: number; readonly evidence?: Evidence; readonly status?: number; readonly body?: unknown; readonly error?: string }
 
@@ -36,16 +37,23 @@ export interface SealedOutput {
   readonly digest: string
 }
 
+/** How many brokers a guest may ask in one run. */
+export const BROKERS_MAX = 32
+
 /** A receipt as the guest hands it out, with what a verifier needs beside it. */
 export interface GuestReceipts { readonly released: ReceiptParts; readonly ran: ReceiptParts }
 export interface ReceiptParts { readonly envelope: string; readonly proof: string }
 
-export interface Outcome {
-  readonly outputs: readonly SealedOutput[]
+/** What one broker that counted had to do with the run: its receipt, and the evidence that the guest gave to it. */
+export interface Leg {
+  readonly broker: number
   readonly receipts: GuestReceipts
   readonly evidence: Evidence
   readonly binding: { readonly nonce: string; readonly seal: string; readonly sign: string; readonly charter: string; readonly head: string }
 }
+
+/** One leg for each broker whose keys counted, in the order of the launch. */
+export interface Outcome { readonly outputs: readonly SealedOutput[]; readonly legs: readonly Leg[] }
 
 export type FromGuest =
   | Ask

@@ -15,7 +15,8 @@ import type { Claims, Evidence } from '@cloister/core/evidence/claims'
 import { parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
 import { attempt, orRefuse, Refused, refuse } from '@cloister/core/refusal'
 import { helloData } from '@cloister/core/seal/binding'
-import { sealDeposit } from '../broker/deposit.ts'
+import { splitKey, type KeyAbout } from '@cloister/core/seal/shares'
+import { sealDeposit, type DepositAbout } from '../broker/deposit.ts'
 import { nodePrimitives, nodeRandom } from '../crypto/node.ts'
 import { isObject, textOf, type JsonObject } from '../provider/answers.ts'
 import type { BrokerClient } from './client.ts'
@@ -122,27 +123,43 @@ export function actOn(verb: Verb, lineage: Hash, charter: Charter, party: string
   })
 }
 
-export interface Deposit { readonly asset: string; readonly digest: Hash; readonly identity: string }
+/** A broker that proved itself, and what it holds of a lineage. */
+export interface Holder { readonly client: BrokerClient; readonly broker: KnownBroker; readonly standing: Standing & { readonly body: JsonObject } }
+/** `need` of the brokers open it together; all of them, unless fewer are named. */
+export interface Deposit { readonly asset: string; readonly digest: Hash; readonly identity: string; readonly need?: number }
 
 /**
- * Hand an asset's key to a broker that proved itself: as the current version while that has no key, else as the next one.
- * The identity leaves sealed to the broker's attested key.
+ * Hand an asset's key to brokers that proved themselves: to one broker whole, to several a share each. It becomes the
+ * current version while that has no key at any of them, else the next one. What leaves is sealed to each broker's attested
+ * key. Leaves with `charter.superseded` when the brokers do not hold one and the same charter.
  */
-export async function depositKey(client: BrokerClient, broker: KnownBroker, standing: Standing & { readonly body: JsonObject }, signer: Signer, deposit: Deposit): Promise<JsonObject> {
-  const { lineage, charter } = standing
-  const { asset, digest, identity } = deposit
+export async function depositKey(holders: readonly Holder[], signer: Signer, deposit: Deposit): Promise<JsonObject[]> {
+  const [{ standing: { lineage, charter, digest: newest } } = refuse('cli.usage', 'brokers', 'at least one', 'none')] = holders
+  const { asset, digest } = deposit
   const owner = charter.assets[asset]?.owner ?? refuse('asset.unknown', `assets.${asset}`, Object.keys(charter.assets).join(', '), asset)
-  const send = (version: number) => {
-    const { body, subject } = sealDeposit(p, fromBase64(broker.seal), { lineage, asset, version, digest }, identity, nodeRandom)
-    return client.send('/v1/assets', { lineage, asset, version, digest, sealed: body, act: actOn('put', lineage, charter, owner, signer, subject) })
+  for (const { client, standing } of holders) if (standing.digest !== newest) refuse('charter.superseded', client.url, newest, standing.digest, 'bring every broker to the newest charter')
+  const put = ({ client, broker }: Holder, about: DepositAbout, text: string) => {
+    const { body, subject } = sealDeposit(p, fromBase64(broker.seal), about, text, nodeRandom)
+    const { version, part } = about
+    return client.send('/v1/assets', { lineage, asset, version, digest, sealed: body, act: actOn('put', lineage, charter, owner, signer, subject), ...(part === undefined ? {} : { part }) })
   }
-  const current = keyVersion(standing.body, asset)
+  const putAll = (version: number) => {
+    const parts = partsOf({ lineage, asset, version, digest }, deposit, holders.length)
+    return Promise.all(holders.map((holder, i) => put(holder, ...parts[i] ?? refuse('share.too-few', 'brokers', 'a share each', 'none'))))
+  }
+  const current = Math.max(...holders.map(({ standing }) => keyVersion(standing.body, asset)))
   try {
-    return await send(current)
+    return await putAll(current)
   } catch (error) {
-    if (error instanceof Refused && error.refusal.code === 'asset.key-missing') return send(current + 1)
+    if (error instanceof Refused && error.refusal.code === 'asset.key-missing') return putAll(current + 1)
     throw error
   }
+}
+
+function partsOf(about: KeyAbout, { identity, need }: Deposit, of: number): [about: DepositAbout, text: string][] {
+  if (of === 1) return [[about, identity]]
+  const { split, shares } = splitKey(p, about, identity, { need: need ?? of, of }, nodeRandom)
+  return shares.map((text, i) => [{ ...about, part: { index: i + 1, split } }, text])
 }
 
 /** The current version of an asset's key, as the broker tells it. */

@@ -11,14 +11,14 @@ import { charterDigest, programIdentity } from '@cloister/core/charter/canonical
 import type { Charter, Hash, Program } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import { parsePolicy } from '@cloister/core/log/policy'
-import { orRefuse, refuse } from '@cloister/core/refusal'
+import { orRefuse, Refused, refuse } from '@cloister/core/refusal'
 import { decrypt, generateIdentity } from '@cloister/core/seal/age/index'
-import { BUNDLE, verifyReceipt, type ReceiptBundle, type Verdict } from '@cloister/core/verify'
+import { BUNDLE, verifyReceipt, type ReceiptBundle, type ReceiptLeg, type Verdict } from '@cloister/core/verify'
 import { nodePrimitives, nodeRandom } from '../crypto/node.ts'
 import { launchProcess, type Machine } from '../provider/launch.ts'
-import type { Outcome } from '../provider/wire.ts'
+import type { Leg, Outcome } from '../provider/wire.ts'
 import { sealFile } from '../seal/age-file.ts'
-import { allCharters, depositKey, foundCharter, meetBroker, newestCharter, type KnownBroker } from './broker.ts'
+import { allCharters, depositKey, foundCharter, meetBroker, newestCharter, type Holder } from './broker.ts'
 import { connectBroker, type BrokerClient } from './client.ts'
 
 export interface RunRequest {
@@ -34,6 +34,10 @@ export interface RunRequest {
   /** Identities that open results, by party. */
   readonly identities: ReadonlyMap<string, string>
   readonly cloud: { readonly url: string; readonly policy: string; machine(hostData: string): Machine }
+  /** Other brokers, over which keys are split: plain data that is sealed here is split over all of them. */
+  readonly others?: readonly { readonly url: string; readonly policy: string }[]
+  /** How many brokers must agree before such a key opens; all of them, unless fewer are named. */
+  readonly need?: number
   /** Where sealed files, results and receipts go. */
   readonly folder: string
   readonly threads?: number
@@ -56,24 +60,44 @@ const p = nodePrimitives
 
 export async function run(request: RunRequest): Promise<RunResult> {
   const say = request.step ?? (() => undefined)
-  const client = connectBroker(request.cloud.url)
   mkdirSync(request.folder, { recursive: true, mode: 0o700 })
-  say('meet the broker')
-  const broker = await meetBroker(client, request.charter.programs[request.program]?.on.tee.includes('simulated') === true)
-  say('enact the charter')
-  const lineage = await stand(client, request)
+  const holders = await meetAll(request, say)
   say('seal the data')
-  const inputs = await sealAll(client, broker, request, lineage)
+  const inputs = await sealAll(holders, request)
   say('run in the guest')
-  const { outcome, fence } = await launch(client, request, lineage, inputs)
+  const { outcome, fence } = await launch(holders, request, inputs)
   say('verify the receipts')
-  const bundle = await bundleOf(client, broker, lineage, outcome)
+  const bundle = await bundleOf(holders, outcome)
   const digests = outcome.outputs.map(output => createHash('sha256').update(fromBase64(output.sealed)).digest('hex'))
-  const verdict = orRefuse(verifyReceipt(p, bundle, { policy: orRefuse(parsePolicy(request.cloud.policy)), outputs: digests }))
+  const [policy, ...otherPolicies] = [request.cloud, ...request.others ?? []].map(one => orRefuse(parsePolicy(one.policy)))
+  const verdict = orRefuse(verifyReceipt(p, bundle, { policy: policy ?? refuse('log.witnesses', 'policy', 'a policy', 'none'), otherPolicies, outputs: digests }))
   const receipt = join(request.folder, 'run.receipt.json')
   writeFileSync(receipt, `${JSON.stringify(bundle)}\n`, { mode: 0o600 })
-  writeFileSync(join(request.folder, 'log.policy'), request.cloud.policy, { mode: 0o600 })
+  ;[request.cloud, ...request.others ?? []].forEach((one, i) => writeFileSync(join(request.folder, i === 0 ? 'log.policy' : `log-${i + 1}.policy`), one.policy, { mode: 0o600 }))
   return { ...openOutputs(request, outcome), receipts: [receipt], verdict, fence }
+}
+
+/** Every broker that answers and holds the charter. One of several may be missing: whether enough are left is for the shares to say. */
+async function meetAll(request: RunRequest, say: (text: string) => void): Promise<[Holder, ...Holder[]]> {
+  const simulated = request.charter.programs[request.program]?.on.tee.includes('simulated') === true
+  const clients = [request.cloud, ...request.others ?? []].map(({ url }) => connectBroker(url))
+  say(clients.length === 1 ? 'meet the broker' : `meet ${clients.length} brokers`)
+  const known = await answering(clients, say, async client => ({ client, broker: await meetBroker(client, simulated) }))
+  say('enact the charter')
+  const [first, ...others] = await answering(known, say, async one => ({ ...one, standing: await newestCharter(one.client, await stand(one.client, request)) }))
+  return [first ?? refuse('cli.usage', 'brokers', 'at least one', 'none'), ...others]
+}
+
+async function answering<A extends { readonly url: string } | { readonly client: BrokerClient }, T>(askers: readonly A[], say: (text: string) => void, ask: (asker: A) => Promise<T>): Promise<T[]> {
+  const settled = await Promise.allSettled(askers.map(ask))
+  const good = settled.flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
+  settled.forEach((one, i) => {
+    if (one.status === 'fulfilled') return
+    const asker = askers[i]
+    if (good.length === 0 || !(one.reason instanceof Refused) || asker === undefined) throw one.reason
+    say(`go on without ${'url' in asker ? asker.url : asker.client.url} (${one.reason.refusal.code})`)
+  })
+  return good
 }
 
 /**
@@ -95,27 +119,29 @@ async function stand(client: BrokerClient, request: RunRequest): Promise<Hash> {
 
 interface SealedInput { readonly asset: string; readonly path: string }
 
-async function sealAll(client: BrokerClient, broker: KnownBroker, request: RunRequest, lineage: Hash): Promise<SealedInput[]> {
+async function sealAll(holders: readonly Holder[], request: RunRequest): Promise<SealedInput[]> {
   const granted = new Set(request.charter.grants.filter(grant => grant.to === request.program && grant.can === 'read').map(grant => grant.asset))
   const missing = [...granted].filter(asset => !request.data.has(asset))
   if (missing.length > 0) refuse('cli.usage', '--data', [...granted].map(asset => `--data ${asset}=FILE`).join(' '), `nothing for ${missing.join(', ')}`)
-  const standing = await newestCharter(client, lineage)
   const inputs: SealedInput[] = []
   for (const [asset, path] of request.data) {
     if (!granted.has(asset)) refuse('asset.unknown', `--data ${asset}`, [...granted].join(', '), asset)
-    inputs.push({ asset, path: isAge(path) ? resolve(path) : await putAsset(client, broker, request, standing, asset, path) })
+    inputs.push({ asset, path: isAge(path) ? resolve(path) : await putAsset(holders, request, asset, path) })
   }
   return inputs
 }
 
-/** Seal plain data for its owner and the room, and hand the room's key to the broker. */
-async function putAsset(client: BrokerClient, broker: KnownBroker, request: RunRequest, standing: Awaited<ReturnType<typeof newestCharter>>, asset: string, path: string): Promise<string> {
-  const owner = standing.charter.assets[asset]?.owner ?? refuse('asset.unknown', `assets.${asset}`, Object.keys(standing.charter.assets).join(', '), asset)
+/** Seal plain data for its owner and the room, and hand the room's key to the brokers, all of them or none. */
+async function putAsset(holders: readonly Holder[], request: RunRequest, asset: string, path: string): Promise<string> {
+  const { charter } = request
+  const wanted = 1 + (request.others?.length ?? 0)
+  if (holders.length < wanted) refuse('provider.host', 'brokers', `${wanted} brokers to hand shares to`, `${holders.length} that answer`)
+  const owner = charter.assets[asset]?.owner ?? refuse('asset.unknown', `assets.${asset}`, Object.keys(charter.assets).join(', '), asset)
   const signer = request.signers.get(owner) ?? refuse('cli.key', `keys/${owner}.key`, `the signing key of ${owner}, who owns ${asset}`, 'none', `let ${owner} run: cloister put ${path} --asset ${asset}`)
   const key = generateIdentity(p, 'hybrid', nodeRandom)
   const output = resolve(join(request.folder, `${asset}.age`))
-  const facts = orRefuse(sealFile(path, output, [key.recipient, ...(standing.charter.parties[owner]?.seal ?? [])]))
-  await depositKey(client, broker, standing, signer, { asset, digest: facts.digest, identity: key.identity })
+  const facts = orRefuse(sealFile(path, output, [key.recipient, ...(charter.parties[owner]?.seal ?? [])]))
+  await depositKey(holders, signer, { asset, digest: facts.digest, identity: key.identity, ...(request.need === undefined ? {} : { need: request.need }) })
   return output
 }
 
@@ -134,13 +160,14 @@ function isAge(path: string): boolean {
   return head.toString('latin1') === 'age-encryption.org'
 }
 
-async function launch(client: BrokerClient, request: RunRequest, lineage: Hash, inputs: readonly SealedInput[]): Promise<{ outcome: Outcome; fence: readonly string[] }> {
+async function launch(holders: readonly [Holder, ...Holder[]], request: RunRequest, inputs: readonly SealedInput[]): Promise<{ outcome: Outcome; fence: readonly string[] }> {
+  const [{ standing: { lineage } }] = holders
   const program = request.charter.programs[request.program] ?? refuse('program.unknown', `programs.${request.program}`, Object.keys(request.charter.programs).join(', '), request.program)
   const machine = request.cloud.machine(measuredIdentity(lineage, request.program, program, request.code))
   const launched = await launchProcess({
-    machine, inputs, relay: (path, body) => client.post(`/v1/${path}`, body), timeoutMs: request.timeoutMs ?? 600_000,
+    machine, inputs, relay: (path, body, broker) => holderAt(holders, broker).client.post(`/v1/${path}`, body), timeoutMs: request.timeoutMs ?? 600_000,
     launch: {
-      charter: charterDigest(p, request.charter), lineage, program: request.program, code: Buffer.from(request.code).toString('base64'),
+      brokers: holders.length, charter: charterDigest(p, request.charter), lineage, program: request.program, code: Buffer.from(request.code).toString('base64'),
       threads: request.threads ?? cpus().length, memoryBytesMax: request.memoryBytesMax ?? Math.floor(totalmem() / 2),
     },
     ...(request.onStart === undefined ? {} : { onStart: (pid: number, fence: { readonly holds: readonly string[] }) => request.onStart?.(pid, fence.holds) }),
@@ -155,12 +182,20 @@ function measuredIdentity(lineage: Hash, name: string, program: Program, code: U
   return programIdentity(p, lineage, name, { ...program, run }).slice('sha256:'.length)
 }
 
-async function bundleOf(client: BrokerClient, broker: KnownBroker, lineage: Hash, outcome: Outcome): Promise<ReceiptBundle> {
-  const { enacted } = await newestCharter(client, lineage)
-  const { evidence, nonce, seal, key } = broker
-  const binding = { ...outcome.binding, charter: outcome.binding.charter as Hash } // verified with the receipt
-  return { bundle: BUNDLE, ran: outcome.receipts.ran, released: outcome.receipts.released, enacted, charters: await allCharters(client, lineage), evidence: outcome.evidence, binding, broker: { evidence, nonce, seal, key } }
+async function bundleOf(holders: readonly [Holder, ...Holder[]], outcome: Outcome): Promise<ReceiptBundle> {
+  const [first, ...others] = await Promise.all(outcome.legs.map(leg => legOf(holderAt(holders, leg.broker), leg)))
+  if (first === undefined) return refuse('guest.protocol', 'outcome.legs', 'a broker that released', 'none')
+  const [{ client, standing: { lineage } }] = holders
+  return { bundle: BUNDLE, ...first, charters: await allCharters(client, lineage), ...(others.length === 0 ? {} : { others }) }
 }
+
+async function legOf({ client, broker: { evidence, nonce, seal, key }, standing: { lineage } }: Holder, leg: Leg): Promise<ReceiptLeg> {
+  const { enacted } = await newestCharter(client, lineage)
+  const binding = { ...leg.binding, charter: leg.binding.charter as Hash } // verified with the receipt
+  return { ran: leg.receipts.ran, released: leg.receipts.released, enacted, evidence: leg.evidence, binding, broker: { evidence, nonce, seal, key } }
+}
+
+const holderAt = (holders: readonly Holder[], broker: number): Holder => holders[broker] ?? refuse('guest.protocol', 'broker', `0 to ${holders.length - 1}`, String(broker))
 
 function openOutputs(request: RunRequest, outcome: Outcome): Pick<RunResult, 'result' | 'sealed'> {
   const result: Record<string, Record<string, unknown>> = {}

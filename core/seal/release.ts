@@ -13,14 +13,24 @@ import { hpkeOpen, hpkeSeal, SUITE } from '../crypto/hpke.ts'
 import { algorithmOf, formatKey, parseKey } from '../crypto/keys.ts'
 import type { Primitives, Random, Signer } from '../crypto/primitives.ts'
 import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
+import { parseSplit, type KeyPart } from './shares.ts'
 
 export interface ReleasedKey {
   readonly asset: string
   readonly version: number
   /** Digest of the sealed file that the owner deposited this key for: the guest opens no other. */
   readonly digest: Hash
-  /** The age identity that opens it. Secret. */
+  /** The age identity that opens it, or one broker's share of it in base64. Secret. */
   readonly identity: string
+  /** Of which split `identity` is a share; without it, it is the whole key. */
+  readonly share?: KeyShare
+}
+/** A part of a split key as a broker keeps it: what the owner signed when the share was deposited. */
+export interface KeyShare extends KeyPart {
+  /** Digest of the sealed share, as the owner's acts name it. */
+  readonly sealed: Hash
+  /** The owner's `put` acts, as the JSON text of a list; the guest verifies them against its charter. */
+  readonly acts: string
 }
 export interface SealedRelease { readonly enc: string; readonly ciphertext: string; readonly key: string; readonly signature: string } // base64, base64, key text, base64
 /** What a release is about; both sides must agree on all of it. */
@@ -73,8 +83,14 @@ function signedBytes(enc: Uint8Array, ciphertext: Uint8Array, info: Uint8Array):
 function readKeys(value: Json): ReleasedKey[] {
   if (!Array.isArray(value)) return refuse('seal.open', 'keys', 'a list', 'another value')
   return value.map((entry, i) => orRefuse(attempt(() => {
-    const { asset, version, digest, identity } = isObject(entry) ? entry : refuse('seal.open', `keys[${i}]`, 'an object', 'another value')
+    const { asset, version, digest, identity, share } = isObject(entry) ? entry : refuse('seal.open', `keys[${i}]`, 'an object', 'another value')
     if (typeof asset !== 'string' || typeof version !== 'number' || typeof digest !== 'string' || typeof identity !== 'string') return refuse('seal.open', `keys[${i}]`, 'asset, version, digest and identity', 'another shape')
-    return { asset, version, digest: digest as Hash, identity } // compared with a computed digest before it counts
+    return { asset, version, digest: digest as Hash, identity, ...(share === undefined ? {} : { share: readShare(share, `keys[${i}].share`) }) } // compared with a computed digest before it counts
   })))
+}
+
+function readShare(value: Json, at: string): KeyShare {
+  const { index, split, sealed, acts } = isObject(value) ? value : refuse('seal.open', at, 'an object', 'another value')
+  if (typeof index !== 'number' || typeof sealed !== 'string' || typeof acts !== 'string') return refuse('seal.open', at, 'index, split, sealed and acts', 'another shape')
+  return { index, split: parseSplit(split, `${at}.split`), sealed: sealed as Hash, acts } // compared with what the owner signed before it counts
 }

@@ -8,7 +8,7 @@ import { utf8 } from '../bytes/text.ts'
 import { portable as p } from '../crypto/portable.ts'
 import type { Random } from '../crypto/primitives.ts'
 import { attempt, type Result } from '../refusal.ts'
-import { checkPart, joinKey, parseSplit, partOf, putSubject, splitDigest, splitKey, type KeyAbout, type Split } from './shares.ts'
+import { checkPart, joinKey, parseSplit, partOf, putSubject, splitDigest, splitKey, type KeyAbout } from './shares.ts'
 
 const refused = (result: Result<unknown>, ...codes: string[]) => {
   assert.ok(!result.ok, 'accepted')
@@ -49,7 +49,7 @@ test('a false share is named by its place in the list, and the others go on', ()
   }
   const two = given(joinKey(p, about, split, [{ index: 3, share: 'x' }, part(1), { index: 3, share: altered(shares[2] ?? '') }, part(1), part(2)]))
   assert.deepEqual(two.faulty.map(one => one.position).sort(), [0, 2, 3])
-  refused(joinKey(p, about, split, [...Array.from({ length: 33 }, () => part(1))]), 'share.threshold')
+  refused(joinKey(p, about, split, Array.from({ length: 33 }, () => part(1))), 'share.threshold')
 })
 
 test('shares of another split of the same key are false here', () => {

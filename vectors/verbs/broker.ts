@@ -11,7 +11,7 @@ import { parseCharter } from '@cloister/core/charter/parse'
 import type { Hash } from '@cloister/core/charter/types'
 import { formatKey } from '@cloister/core/crypto/keys'
 import { attempt, attemptAsync, orRefuse, type Result } from '@cloister/core/refusal'
-import { depositSubject } from '../../cloud/broker/assets.ts'
+import { putSubject } from '@cloister/core/seal/shares'
 import { step } from '../../cloud/broker/machine.ts'
 import type { Challenge, ReleaseRequest, Rules } from '../../cloud/broker/events.ts'
 import { releaseRequest } from '../../cloud/broker/requests.ts'
@@ -49,7 +49,7 @@ export const verbs: Record<string, (input: unknown) => Result<unknown> | Promise
   'broker.deposit': input => {
     const lineage = charterDigest(p, charter())
     const about = { lineage, asset: field(input, 'asset'), version: Number(optional(input, 'version')), digest: field(input, 'digest') as Hash, sealedDigest: lineage } // compared with the charter before it counts
-    const act = signAct(owner, { verb: 'put', lineage, digest: lineage, epoch: 1, party: 'me', subject: depositSubject(about) })
+    const act = signAct(owner, { verb: 'put', lineage, digest: lineage, epoch: 1, party: 'me', subject: putSubject(p, about, about.sealedDigest) })
     return step(rules, stateOf(new Map(founded())), { kind: 'deposit', request: { ...about, atRest: '', acts: [act] }, now: NOW, head: HEAD, next: 1 }).reply
   },
   /** { bytes }: a value of that size. */

@@ -15,7 +15,7 @@ import type { Launch } from '../../provider/wire.ts'
 import type { PlainOutput } from '../outputs.ts'
 import { runSql, type SqlInput } from './sql/index.ts'
 
-export interface ProgramInput { readonly asset: string; readonly fd: number; readonly key: ReleasedKey; readonly about: Asset }
+export interface ProgramInput { readonly asset: string; readonly fd: number; readonly key: Omit<ReleasedKey, 'share'>; readonly about: Asset }
 export interface ProgramRun { readonly launch: Launch; readonly program: Program; readonly code: Uint8Array; readonly grants: readonly Grant[]; readonly inputs: readonly ProgramInput[] }
 export interface ProgramResult {
   readonly outputs: readonly PlainOutput[]
