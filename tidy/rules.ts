@@ -18,8 +18,8 @@ export const CORE_ROOMS: Record<string, readonly string[]> = {
 export const CORE_SHARED = ['core/refusal.ts', 'core/charter/types.ts', 'core/evidence/claims.ts', 'core/charter/canonical.ts']
 /** Rooms of cloud and the rooms each may import. `cli` and `sdk` are composition roots. */
 export const CLOUD_ROOMS: Record<string, readonly string[]> = {
-  crypto: [], store: [], seal: ['crypto'], ledger: ['store'], provider: [], broker: ['crypto', 'store', 'ledger'], collateral: ['store'],
-  guest: ['crypto', 'seal', 'provider'], sdk: ['crypto', 'seal', 'provider', 'broker'], cli: ['crypto', 'store', 'seal', 'ledger', 'provider', 'broker', 'guest', 'sdk', 'collateral'],
+  crypto: [], store: [], seal: ['crypto'], ledger: ['store'], provider: [], broker: ['crypto', 'store', 'ledger'], collateral: ['store'], loop: [],
+  guest: ['crypto', 'seal', 'provider'], sdk: ['crypto', 'seal', 'provider', 'broker'], cli: ['crypto', 'store', 'seal', 'ledger', 'provider', 'broker', 'guest', 'sdk', 'collateral', 'loop'],
 }
 const TOOLS = ['sim', 'console', 'claims', 'bench', 'vectors', 'examples', 'tidy', 'fuzz', 'mutate', 'conformance', '.ci']
 

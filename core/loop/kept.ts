@@ -18,13 +18,13 @@ export const writeState = (state: NodeState): string => jcs(state)
 export function readNodeState(text: string): Result<NodeState> {
   return attempt(() => {
     const json = parseJsonObject(text, LIMITS)
-    only(json, ['view', 'made', 'unanswered', 'key', 'current', 'opening'], 'state')
+    only(json, ['view', 'made', 'unanswered', 'key', 'current', 'lock', 'opening'], 'state')
     return {
       view: viewOf(object(json, 'view')), unanswered: texts(json, 'unanswered'),
       ...maybe(json, 'made', from => ({ digest: hash(from, 'digest'), sequence: count(from, 'sequence'), ...register(from) })),
-      ...(json['key'] === undefined ? {} : { key: string(json, 'key') }),
+      ...(json['key'] === undefined ? {} : { key: string(json, 'key') }), ...lock(json),
       ...maybe(json, 'current', from => ({ digest: hash(from, 'digest'), accepts: hash(from, 'accepts') })),
-      ...maybe(json, 'opening', (from): Opening => ({ digest: hash(from, 'digest'), accepts: hash(from, 'accepts'), envelope: string(from, 'envelope'), keys: texts(from, 'keys'), ...register(from) })),
+      ...maybe(json, 'opening', (from): Opening => ({ digest: hash(from, 'digest'), accepts: hash(from, 'accepts'), envelope: string(from, 'envelope'), keys: texts(from, 'keys'), ...register(from), ...lock(from) })),
     }
   })
 }
@@ -45,6 +45,7 @@ function maybe<K extends string, T>(from: JsonObject, key: K, read: (inner: Json
 }
 
 const corrupt = (at: string, expected: string, value: Json | undefined): never => refuse('store.corrupt', `state.${at}`, expected, kindOf(value), 'a lost state is lost: enrol the node anew, under another key')
+const lock = (from: JsonObject) => (from['lock'] === undefined ? {} : { lock: string(from, 'lock') })
 const register = (from: JsonObject) => (from['register'] === undefined ? {} : { register: string(from, 'register') })
 
 function only(from: JsonObject, keys: readonly string[], at: string): void {

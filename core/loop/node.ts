@@ -35,6 +35,8 @@ export interface NodeState {
   readonly key?: string
   /** The configuration in force, and the report that it answered. */
   readonly current?: { readonly digest: Hash; readonly accepts: Hash }
+  /** What the machine's lock held when this was written: a register that no boot empties, where the machine has one. */
+  readonly lock?: string
   /** Opened, durable, and not yet activated. */
   readonly opening?: Opening
 }
@@ -42,15 +44,16 @@ export interface Opening {
   readonly digest: Hash
   readonly accepts: Hash
   readonly envelope: string
-  /** The register before it is measured. */
+  /** The register before it is measured, and the lock after. */
   readonly register?: string
+  readonly lock?: string
   /** The sealing key again, as the hardware keeps it for the states after the measurement. */
   readonly keys: readonly string[]
 }
 export const NEW_NODE: NodeState = { view: START, unanswered: [] }
 
 /** What goes into a report; `seal` is the new X-Wing key (base64), `key` what the hardware keeps of its secret. */
-export interface ReportParts { readonly challenge?: string; readonly seal: string; readonly key: string; readonly state: State; readonly register?: string; readonly time: number }
+export interface ReportParts { readonly challenge?: string; readonly seal: string; readonly key: string; readonly state: State; readonly register?: string; readonly lock?: string; readonly time: number }
 
 /**
  * The next report, and the state that is to be on disk before the report leaves. Refuses `bytes.too-large` when too many are
@@ -69,7 +72,7 @@ export function makeReport(p: Primitives, state: NodeState, signer: Signer, part
       seal: parts.seal, state: { mediaType: parts.state.mediaType, digest: stateDigest(p, parts.state) }, time: parts.time,
     }
     const envelope = encodeReport(signer, report)
-    return { ...state, made: { digest: statementDigest(p, envelope), sequence: report.sequence, ...register }, unanswered: [...unanswered, envelope], key: parts.key }
+    return { ...state, made: { digest: statementDigest(p, envelope), sequence: report.sequence, ...register }, unanswered: [...unanswered, envelope], key: parts.key, ...(parts.lock === undefined ? {} : { lock: parts.lock }) }
   })
 }
 
@@ -131,11 +134,11 @@ export function openConfiguration(p: Primitives, trust: Trust, state: NodeState,
 /** How far the node's clock may be behind the witnesses'. */
 const CLOCK_SECONDS = 300
 
-/** The state that is to be on disk before anything is measured or activated. */
-export function withOpening(state: NodeState, { document, view }: Found, keys: readonly string[]): NodeState {
+/** The state that is to be on disk before anything is measured or activated; `lock` is what the machine's lock will hold. */
+export function withOpening(state: NodeState, { document, view }: Found, keys: readonly string[], lock?: string): NodeState {
   const { key: _used, ...kept } = state
   const { digest, envelope, body } = document
-  return { ...kept, view, opening: { digest, accepts: body.accepts, envelope, keys, ...(state.made?.register === undefined ? {} : { register: state.made.register }) } }
+  return { ...kept, view, opening: { digest, accepts: body.accepts, envelope, keys, ...(state.made?.register === undefined ? {} : { register: state.made.register }), ...(lock === undefined ? {} : { lock }) } }
 }
 
 /** The payload again, after a crash between opening and activation. Refuses `seal.open`, `receipt.*`, `loop.document`. */
@@ -146,7 +149,8 @@ export function reopen(p: Primitives, trust: Trust, { envelope }: Opening, secre
 /** The state once the configuration is active: it is in force, and the next report begins under it. */
 export function activated(state: NodeState): NodeState {
   const { opening, ...kept } = state
-  return opening === undefined ? state : { ...kept, current: { digest: opening.digest, accepts: opening.accepts }, unanswered: [] }
+  if (opening === undefined) return state
+  return { ...kept, current: { digest: opening.digest, accepts: opening.accepts }, unanswered: [], ...(opening.lock === undefined ? {} : { lock: opening.lock }) }
 }
 
 function unsealed(p: Primitives, { sealed, ...head }: Configuration, secret: Uint8Array): Payload {
