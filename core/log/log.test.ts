@@ -1,29 +1,22 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ed25519 } from '@noble/curves/ed25519.js'
-import { ml_dsa44 } from '@noble/post-quantum/ml-dsa.js'
 import fc from 'fast-check'
 import { toBase64 } from '../bytes/base64.ts'
 import { equal } from '../bytes/bytes.ts'
 import { fromHex, toHex } from '../bytes/hex.ts'
 import { utf8 } from '../bytes/text.ts'
 import { portable as p } from '../crypto/portable.ts'
-import type { Signer } from '../crypto/primitives.ts'
 import { attempt, type Result } from '../refusal.ts'
 import { checkpointText, parseCheckpoint } from './checkpoint.ts'
 import { cosignNote, COSIGNATURE, COSIGNATURE_ML_DSA_44, ED25519, formatNote, noteKey, parseNote, parseVkey, signedBy, signNote } from './note.ts'
 import { flatPolicy, verifyCheckpoint } from './policy.ts'
 import { formatProof, parseProof, verifyProof } from './proof.ts'
+import { ed25519Signer, mlDsaSigner } from './tree.fixture.ts'
 import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, verifyConsistency, verifyInclusion, type HashAt } from './tree.ts'
 
 const refused = (result: Result<unknown>, code: string) => {
   assert.ok(!result.ok, 'accepted')
   assert.equal(result.refusal.code, code)
-}
-const signer = (name: string): Signer & { raw: Uint8Array } => {
-  const secret = p.hash('sha256', utf8(name))
-  const raw = ed25519.getPublicKey(secret)
-  return { raw, algorithm: 'ed25519', publicKey: { kind: 'ed25519', raw }, sign: message => ed25519.sign(message, secret) }
 }
 /** A tree that knows every full subtree by plain recursion: slow and obvious. */
 function treeOf(entries: readonly Uint8Array[]): HashAt {
@@ -101,8 +94,8 @@ test('numbers that are no sizes and hashes that are no hashes are refused, at an
   for (const size of [2 ** 49 - 1, 2 ** 49, 2 ** 49 + 1, 2 ** 53 - 1]) assert.ok(verifyInclusion(p, alike(0, 0), size - 1, size, inclusionProof(p, size - 1, size, alike), rootAt(p, size, alike)).ok, String(size))
 })
 
-const log = signer('log')
-const [w1, w2] = [signer('witness 1'), signer('witness 2')]
+const log = ed25519Signer('log')
+const [w1, w2] = [ed25519Signer('witness 1'), ed25519Signer('witness 2')]
 const logVkey = noteKey(p, 'log.example', ED25519, log.raw).vkey
 const [v1, v2] = [noteKey(p, 'w1.example', COSIGNATURE, w1.raw).vkey, noteKey(p, 'w2.example', COSIGNATURE, w2.raw).vkey]
 const policy = flatPolicy([logVkey], [v1, v2], 2)
@@ -138,9 +131,8 @@ test('one key counts once, whatever it is called; a log\'s key is no witness, no
 })
 
 test('ML-DSA-44 witnesses count beside Ed25519 ones, under their own name, time and tree', () => {
-  const { publicKey: raw, secretKey } = ml_dsa44.keygen(p.hash('sha256', utf8('post-quantum witness')))
-  const pq: Signer = { algorithm: 'ml-dsa-44', publicKey: { kind: 'ml-dsa-44', raw }, sign: message => ml_dsa44.sign(message, secretKey) }
-  const mixed = flatPolicy([logVkey], [v1, noteKey(p, 'pq.example', COSIGNATURE_ML_DSA_44, raw).vkey], 2)
+  const pq = mlDsaSigner('post-quantum witness')
+  const mixed = flatPolicy([logVkey], [v1, noteKey(p, 'pq.example', COSIGNATURE_ML_DSA_44, pq.raw).vkey], 2)
   const note = cosignNote(p, cosignNote(p, signed, 'w1.example', w1, 1000), 'pq.example', pq, 3000)
   assert.deepEqual(verifyCheckpoint(p, checkpoint(note), mixed), { ok: true, value: { witnesses: 2, cosigned: [{ name: 'w1', time: 1000 }, { name: 'w2', time: 3000 }], time: 1000 } })
   const [last] = note.signatures.slice(-1)

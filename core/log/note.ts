@@ -30,19 +30,24 @@ export function parseNote(text: string, at = 'note'): Note {
   if (text.length > NOTE_BYTES_MAX) bad(`at most ${NOTE_BYTES_MAX} bytes`)
   const gap = text.lastIndexOf('\n\n')
   if (gap < 0 || !text.endsWith('\n') || /[\u0000-\u0009\u000b-\u001f\ufffd]/.test(text)) bad('a text, an empty line, and signatures')
-  const lines = text.slice(gap + 2, -1).split('\n')
+  return { text: text.slice(0, gap + 1), signatures: parseSignatures(text.slice(gap + 2), at) }
+}
+
+/** Signature lines alone, as a witness answers them. Leaves with `log.note`. */
+export function parseSignatures(text: string, at = 'note'): NoteSignature[] {
+  const bad = (expected: string): never => refuse('log.note', at, expected, 'another form')
+  const lines = text.length > NOTE_BYTES_MAX || !text.endsWith('\n') ? bad('signature lines') : text.slice(0, -1).split('\n')
   if (lines.length > SIGNATURES_MAX) bad(`at most ${SIGNATURES_MAX} signatures`)
-  const signatures = lines.map(line => {
+  return lines.map(line => {
     const [, name = '', blob = ''] = /^— ([^\s+]+) ([A-Za-z0-9+/=]+)$/.exec(line) ?? bad('lines of the form — name base64')
     const bytes = fromBase64(blob, at)
     return bytes.length < 5 ? bad('a key id and a signature') : { name, keyId: bytes.subarray(0, 4), signature: bytes.subarray(4) }
   })
-  return { text: text.slice(0, gap + 1), signatures }
 }
 
-export function formatNote(note: Note): string {
-  return `${note.text}\n${note.signatures.map(one => `— ${one.name} ${toBase64(concat(one.keyId, one.signature))}\n`).join('')}`
-}
+export const formatNote = (note: Note): string => `${note.text}\n${formatSignatures(note.signatures)}`
+
+export const formatSignatures = (signatures: readonly NoteSignature[]): string => signatures.map(one => `— ${one.name} ${toBase64(concat(one.keyId, one.signature))}\n`).join('')
 
 /** The key of a verifier line `name+hash+base64(type ‖ key)`. Leaves with `log.note`. */
 export function parseVkey(p: Primitives, vkey: string): NoteKey {

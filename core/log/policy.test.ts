@@ -1,36 +1,24 @@
 // Policies: the whole grammar of C2SP tlog-policy, what a quorum of groups asks for and since when, and a log with two kinds of keys.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ed25519 } from '@noble/curves/ed25519.js'
-import { ml_dsa44 } from '@noble/post-quantum/ml-dsa.js'
 import fc from 'fast-check'
 import { toBase64 } from '../bytes/base64.ts'
-import { utf8 } from '../bytes/text.ts'
 import { portable as p } from '../crypto/portable.ts'
-import type { Signer } from '../crypto/primitives.ts'
 import type { Result } from '../refusal.ts'
 import { checkpointText, parseCheckpoint } from './checkpoint.ts'
 import { COSIGNATURE, cosignNote, ED25519, formatNote, logKey, noteKey, signNote, type Note } from './note.ts'
 import { flatPolicy, formatPolicy, parsePolicy, quorumTime, verifyCheckpoint, verifyLogSignature, type LogPolicy } from './policy.ts'
+import { ed25519Signer, mlDsaSigner } from './tree.fixture.ts'
 
 const held = <T>(result: Result<T>): T => (result.ok ? result.value : assert.fail(JSON.stringify(result.refusal)))
 const refused = (result: Result<unknown>, code: string, what = 'accepted') => {
   assert.ok(!result.ok, what)
   assert.equal(result.refusal.code, code, what)
 }
-const signerOf = (name: string): Signer & { readonly raw: Uint8Array } => {
-  const secret = p.hash('sha256', utf8(name))
-  const raw = ed25519.getPublicKey(secret)
-  return { raw, algorithm: 'ed25519', publicKey: { kind: 'ed25519', raw }, sign: message => ed25519.sign(message, secret) }
-}
-const quantumSafe = (name: string): Signer => {
-  const { publicKey: raw, secretKey } = ml_dsa44.keygen(p.hash('sha256', utf8(name)))
-  return { algorithm: 'ml-dsa-44', publicKey: { kind: 'ml-dsa-44', raw }, sign: message => ml_dsa44.sign(message, secretKey) }
-}
-const log = signerOf('log')
+const log = ed25519Signer('log')
 const vkey = logKey(p, 'log.example', log.publicKey).vkey
 const NAMES = ['x1', 'x2', 'x3', 'y1', 'y2']
-const witnesses = NAMES.map(signerOf)
+const witnesses = NAMES.map(ed25519Signer)
 const lines = NAMES.map((name, i) => `witness ${name} ${noteKey(p, `${name}.example`, COSIGNATURE, witnesses[i]?.raw ?? assert.fail()).vkey}`)
 const [a, b] = [lines[0] ?? '', lines[1] ?? '']
 const note: Note = { text: checkpointText('log.example', 3, new Uint8Array(32)), signatures: [] }
@@ -40,7 +28,7 @@ const read = (one: Note) => held(parseCheckpoint(formatNote(one)))
 const policyOf = (body: string): LogPolicy => held(parsePolicy(`log ${vkey}\n${body}\n`))
 
 test('the text is read whole, and written back the same', () => {
-  const full = `log ${vkey} https://log.example/\nlog ${logKey(p, 'other.example', signerOf('other').publicKey).vkey}\n${lines.map(line => `${line} https://w.example/`).join('\n')}\ngroup X 2 x1 x2 x3\ngroup Y any y1 y2\ngroup X-and-Y all X Y\nquorum X-and-Y\n`
+  const full = `log ${vkey} https://log.example/\nlog ${logKey(p, 'other.example', ed25519Signer('other').publicKey).vkey}\n${lines.map(line => `${line} https://w.example/`).join('\n')}\ngroup X 2 x1 x2 x3\ngroup Y any y1 y2\ngroup X-and-Y all X Y\nquorum X-and-Y\n`
   const policy = held(parsePolicy(full))
   assert.deepEqual(policy.logs.map(one => one.url), ['https://log.example/', undefined])
   assert.deepEqual(policy.witnesses.map(one => [one.name, one.url]), NAMES.map(name => [name, 'https://w.example/']))
@@ -102,7 +90,7 @@ test('the time of a quorum is the latest at which its cosignatures alone still a
 })
 
 test('several logs: each checkpoint under its own', () => {
-  const other = signerOf('other')
+  const other = ed25519Signer('other')
   const policy = held(parsePolicy(`log ${vkey}\nlog ${logKey(p, 'other.example', other.publicKey).vkey}\nquorum none\n`))
   const byOther = (origin: string) => signNote(p, { text: checkpointText(origin, 3, new Uint8Array(32)), signatures: [] }, 'other.example', other)
   for (const one of [signed, byOther('other.example')]) assert.ok(verifyCheckpoint(p, read(one), policy).ok)
@@ -111,7 +99,7 @@ test('several logs: each checkpoint under its own', () => {
 })
 
 test('a log with an Ed25519 and an ML-DSA-44 key signs with both, or not at all', () => {
-  const safe = quantumSafe('log')
+  const safe = mlDsaSigner('log')
   const key = logKey(p, 'log.example', safe.publicKey)
   const policy = held(parsePolicy(`log ${vkey}\nlog ${key.vkey}\nquorum none\n`))
   const both = signNote(p, signed, 'log.example', safe, 1234)
@@ -135,10 +123,10 @@ test('a log with an Ed25519 and an ML-DSA-44 key signs with both, or not at all'
 })
 
 test('two keys of one type are the old and the new: either signs', () => {
-  const next = signerOf('next')
+  const next = ed25519Signer('next')
   const policy = held(parsePolicy(`log ${vkey}\nlog ${logKey(p, 'log.example', next.publicKey).vkey}\nquorum none\n`))
   for (const signer of [log, next]) assert.ok(verifyCheckpoint(p, read(signNote(p, note, 'log.example', signer)), policy).ok)
-  refused(verifyCheckpoint(p, read(signNote(p, note, 'log.example', signerOf('stranger'))), policy), 'log.signature')
+  refused(verifyCheckpoint(p, read(signNote(p, note, 'log.example', ed25519Signer('stranger'))), policy), 'log.signature')
   assert.ok(verifyLogSignature(p, read(signed), policy.logs).ok)
   refused(verifyLogSignature(p, read({ ...signed, signatures: cosign({ x1: 5 }).signatures.slice(1) }), policy.logs), 'log.signature')
 })

@@ -4,7 +4,7 @@ import type { Primitives } from '../crypto/primitives.ts'
 import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
 import { parseCheckpoint, type Checkpoint } from './checkpoint.ts'
 import { verifyCheckpoint, type LogPolicy } from './policy.ts'
-import { leafHash, verifyInclusion } from './tree.ts'
+import { leafHash, PROOF_MAX, verifyInclusion } from './tree.ts'
 
 export interface TlogProof { readonly index: number; readonly path: readonly Uint8Array[]; readonly checkpoint: string; readonly extra?: Uint8Array }
 
@@ -23,11 +23,15 @@ export function parseProof(text: string): Result<TlogProof> {
     if (gap < 0 || header !== HEADER) refuse('log.proof', 'proof', HEADER, header ?? '')
     const extra = lines[0]?.startsWith('extra ') === true ? fromBase64(lines.shift()?.slice(6) ?? '', 'proof.extra') : undefined
     const [, index] = /^index (0|[1-9][0-9]{0,15})$/.exec(lines.shift() ?? '') ?? refuse('log.proof', 'proof.index', 'index <number>', 'another line')
-    if (lines.length > 63) refuse('log.proof', 'proof', 'at most 63 hashes', String(lines.length))
-    const path = lines.map(line => fromBase64(line, 'proof.path'))
-    if (path.some(hash => hash.length !== 32)) refuse('log.proof', 'proof.path', '32 bytes each', 'another length')
-    return { index: Number(index), path, checkpoint: text.slice(gap + 2), ...(extra === undefined ? {} : { extra }) }
+    return { index: Number(index), path: hashesOf(lines, 'proof.path'), checkpoint: text.slice(gap + 2), ...(extra === undefined ? {} : { extra }) }
   })
+}
+
+/** One hash in base64 on each line. Leaves with `log.proof` or `bytes.encoding`. */
+export function hashesOf(lines: readonly string[], at: string): Uint8Array[] {
+  if (lines.length > PROOF_MAX) refuse('log.proof', at, `at most ${PROOF_MAX} hashes`, String(lines.length))
+  const hashes = lines.map(line => fromBase64(line, at))
+  return hashes.every(hash => hash.length === 32) ? hashes : refuse('log.proof', at, '32 bytes each', 'another length')
 }
 
 export interface Included { readonly index: number; readonly checkpoint: Checkpoint; readonly witnesses: number; readonly time: number }

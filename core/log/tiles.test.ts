@@ -7,7 +7,8 @@ import { utf8 } from '../bytes/text.ts'
 import { portable as p } from '../crypto/portable.ts'
 import { attempt, type Result } from '../refusal.ts'
 import { encodeBundle, entriesFromTiles, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, tilesOf, verifiedTiles, type ReadTile, type Tile } from './tiles.ts'
-import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, verifyConsistency, verifyInclusion, type HashAt } from './tree.ts'
+import { tilesOver } from './tree.fixture.ts'
+import { consistencyProof, inclusionProof, rootAt, verifyConsistency, verifyInclusion } from './tree.ts'
 
 const refused = (result: Result<unknown>, code: string) => {
   assert.ok(!result.ok, 'accepted')
@@ -15,15 +16,10 @@ const refused = (result: Result<unknown>, code: string) => {
 }
 const held = <T>(result: Result<T>): T => (result.ok ? result.value : assert.fail(JSON.stringify(result.refusal)))
 
-/** Every full subtree of 70,000 entries, and the tiles made of them: three levels of tiles. */
+/** Three levels of tiles. */
 const COUNT = 70_000
 const entry = (i: number) => utf8(`entry ${i}`)
-const levels: Uint8Array[][] = [Array.from({ length: COUNT }, (_, i) => leafHash(p, entry(i)))]
-for (let below = levels[0] ?? []; below.length > 1; below = levels.at(-1) ?? []) levels.push(Array.from({ length: Math.floor(below.length / 2) }, (_, i) => nodeHash(p, below[2 * i] ?? assert.fail(), below[2 * i + 1] ?? assert.fail())))
-const plain: HashAt = (level, index) => levels[level]?.[index] ?? assert.fail(`${level}/${index}`)
-const stored: ReadTile = ({ level, index, width }) => level === 'entries'
-  ? encodeBundle(Array.from({ length: width }, (_, i) => entry(index * 256 + i)))
-  : concat(...Array.from({ length: width }, (_, i) => plain(8 * level, index * 256 + i)))
+const { hashAt: plain, read: stored } = tilesOver(p, COUNT, entry)
 
 test('a tile has one path, and a path one tile', () => {
   for (const [path, tile] of [
