@@ -67,10 +67,10 @@ export function sigStructure(protectedBytes: Uint8Array, payload: Uint8Array, ex
   return writeCbor(['Signature1', protectedBytes, externalAad, payload])
 }
 
-/** Writes a COSE_Sign1; the signature comes from the port. Trusts its caller. */
-export function writeSign1(plan: { readonly protected: ReadonlyMap<Writable, Writable>; readonly unprotected?: ReadonlyMap<Writable, Writable>; readonly payload: Uint8Array; readonly tagged: boolean }, sign: (message: Uint8Array) => Uint8Array): Uint8Array {
+/** Writes a COSE_Sign1; the signature comes from the port. A detached payload is signed and not written. Trusts its caller. */
+export function writeSign1(plan: { readonly protected: ReadonlyMap<Writable, Writable>; readonly unprotected?: ReadonlyMap<Writable, Writable>; readonly payload: Uint8Array; readonly detached?: boolean; readonly tagged: boolean }, sign: (message: Uint8Array) => Uint8Array): Uint8Array {
   const protectedBytes = plan.protected.size === 0 ? new Uint8Array(0) : writeCbor(plan.protected)
-  const body = [protectedBytes, plan.unprotected ?? new Map<Writable, Writable>(), plan.payload, sign(sigStructure(protectedBytes, plan.payload))]
+  const body = [protectedBytes, plan.unprotected ?? new Map<Writable, Writable>(), plan.detached === true ? null : plan.payload, sign(sigStructure(protectedBytes, plan.payload))]
   return writeCbor(plan.tagged ? { tag: SIGN1_TAG, value: body } : body)
 }
 
