@@ -164,6 +164,19 @@ export function verifiedTiles(p: Primitives, size: number, root: Uint8Array, rea
   return verified
 }
 
+/** These tiles of a tree of `size`, and those that `verifiedTiles` reads to verify them: the right edge and what is above. */
+export function tilesToVerify(size: number, tiles: readonly Tile[]): Tile[] {
+  const found = new Map<string, Tile>()
+  const add = (tile: Tile | undefined): void => {
+    if (tile === undefined || found.has(tilePath(tile.level, tile.index, tile.width))) return
+    found.set(tilePath(tile.level, tile.index, tile.width), tile)
+    if (tile.level !== 'entries' && tile.width === TILE_WIDTH) add(tileIn(size, tile.level + 1, Math.floor(tile.index / TILE_WIDTH)))
+  }
+  tiles.forEach(add)
+  if (found.size > 0) for (const { level, full, partial } of tilesOf(size)) if (partial > 0) add({ level, index: full, width: partial })
+  return [...found.values()]
+}
+
 /**
  * The entries of bundle `index` of a tree of `size`, each held against its leaf hash in the tiles. `bundle` reads bundles;
  * `hashes` is a reader from `verifiedTiles`. Leaves with `log.tile` or `bytes.truncated`.

@@ -1,6 +1,7 @@
 /** How the vectors of log, receipt and seal run: a log of two entries, a receipt and a release, each changed in one place. */
 import { utf8 } from '@cloister/core/bytes/text'
 import { checkpointText, parseCheckpoint } from '@cloister/core/log/checkpoint'
+import { verifyFork } from '@cloister/core/log/monitor'
 import { cosignNote, COSIGNATURE, ED25519, formatNote, noteKey, parseNote, signNote } from '@cloister/core/log/note'
 import { flatPolicy, parsePolicy, verifyCheckpoint } from '@cloister/core/log/policy'
 import { formatProof, parseProof, verifyProof } from '@cloister/core/log/proof'
@@ -41,6 +42,8 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
   }),
   /** { entry }: the proof of entry one, for another entry. */
   'log.included': input => verifyProof(p, utf8((input as { entry: string }).entry), formatProof({ index: 0, path: [leaves[1]], checkpoint: signed('log.example', true) }), policy),
+  /** A fork said of a log that signed one tree only. */
+  'log.fork': () => verifyFork(p, { first: signed('log.example', true), second: signed('log.example', false), root, proof: [] }, policy),
   /** A tree of two entries said to continue another tree of one. */
   'log.continued': () => verifyConsistency(p, 1, leaves[1], 2, root, [leaves[1]]),
   /** { text } or { replace: [from, to] } in the envelope of a good receipt. */
