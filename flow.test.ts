@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { announce, openLocalCloud } from './cloud/cli/local-cloud.ts'
 import { generate } from './examples/insurance-fraud/generate.ts'
 
 const example = join(import.meta.dirname, 'examples/insurance-fraud')
@@ -170,6 +171,39 @@ test('a cloud that stays: founded, put, run, narrowed by one party alone, widene
     await once(up, 'exit')
   }
 })
+
+test('docs/charter-life.md: every command of the page does what the page says', async () => {
+  const place = join(folder, 'page')
+  mkdirSync(place)
+  for (const insurer of ['alpha', 'bravo', 'carol']) cpSync(files[insurer] ?? '', join(place, `${insurer}.csv`))
+  mkdirSync(join(place, 'bin'))
+  writeFileSync(join(place, 'bin/cloister'), `#!/bin/sh\nexec ${process.execPath} --conditions=source --disable-warning=ExperimentalWarning ${join(import.meta.dirname, 'cloud/cli/main.ts')} "$@"\n`, { mode: 0o755 })
+  if (!existsSync('/usr/bin/openssl')) writeFileSync(join(place, 'bin/openssl'), `#!${process.execPath}\n${SIGN}\n`, { mode: 0o755 })
+  const cloud = await openLocalCloud({ folder: join(place, '.cloister') })
+  announce(join(place, '.cloister'), cloud)
+  try {
+    const page = readFileSync(join(import.meta.dirname, 'docs/charter-life.md'), 'utf8')
+    const commands = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) => block.trim().split('\n'))
+    assert.ok(commands.length > 40, `only ${commands.length} commands seen`)
+    for (const line of commands) {
+      const [, command = line, code] = /^(.*?)\s+# refused: (\S+)$/.exec(line) ?? []
+      const said = await shell(command.replace('http://127.0.0.1:7800', cloud.url), place)
+      assert.equal(said.status, code === undefined ? 0 : 10, `${line}\n${said.stderr}`)
+      if (code !== undefined) assert.match(said.stderr, new RegExp(`refused: ${code}`), line)
+    }
+  } finally {
+    await cloud.close()
+  }
+})
+
+/** Stands in for `openssl pkeyutl -sign` where there is none. */
+const SIGN = "const fs = require('node:fs'), value = name => process.argv[process.argv.indexOf(name) + 1]; fs.writeFileSync(value('-out'), require('node:crypto').sign(null, fs.readFileSync(value('-in')), fs.readFileSync(value('-inkey'))))"
+
+function shell(command: string, cwd: string): Promise<{ status: number; stderr: string }> {
+  return new Promise(resolve => {
+    execFile('/bin/sh', ['-c', command], { cwd, env: { ...process.env, PATH: `${join(cwd, 'bin')}:${process.env['PATH'] ?? ''}` } }, (error, _, stderr) => resolve({ status: error === null ? 0 : typeof error.code === 'number' ? error.code : 1, stderr }))
+  })
+}
 
 test('the template\'s queries are the reviewed ones of the example', () => {
   assert.equal(readFileSync(join(import.meta.dirname, 'cloud/cli/templates/queries.sql'), 'utf8'), readFileSync(join(example, 'queries.sql'), 'utf8'))

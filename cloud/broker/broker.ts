@@ -222,8 +222,8 @@ class LocalBroker implements Broker {
       const state = await this.#state()
       const { lineage: found, charter } = newest(state, lineage)
       const proposals = read.proposals(state, lineage).filter(one => one.ended !== true).map(({ digest, charter: next, acts, includedAt }) => ({ digest, epoch: next.epoch, charter: next, acts, ...(includedAt === undefined ? {} : { includedAt }) }))
-      const { digest, epoch, history, versions, revoked, revokedAssets } = found
-      return { charter, digest, epoch, lineage, history, versions, revoked, revokedAssets, head: head.text, ...await this.#enactment(found.enacted.index), proposals }
+      const { digest, epoch, history, versions, revoked, revokedAssets, revokedPrograms, revocations, emergencies = [], emergencyCount = 0, emergencyActs = [] } = found
+      return { charter, digest, epoch, lineage, history, versions, revoked, revokedAssets, revokedPrograms, revocations, emergencies, emergencyCount, emergencyActs, head: head.text, ...await this.#enactment(found.enacted.index), proposals }
     })
   }
 

@@ -11,13 +11,12 @@ import type { ChangeRequest } from './change.ts'
 /** CHANGE.md: what a change narrows and widens, for whom, who must sign, how many keys, from when. */
 export function changeDocument(change: ChangeRequest): string {
   const { lineage, digest, next, prev, reviewed } = change
-  const kind = reviewed === undefined ? 'a new charter' : reviewed.change === 'widen' ? 'it widens' : 'it narrows'
   const exposed = openableWithoutOwner(next).map(one => one.line)
   return [
-    `# ${next.name}, epoch ${next.epoch}: ${kind}`, '',
+    `# ${next.name}, epoch ${next.epoch}: ${kindOf(change)}`, '',
     'Made by `cloister propose` from `charter.yaml`; do not edit. `cloister plan` shows the same, with who has signed.', '',
     ...block([`charter   ${digest}`, `follows   ${next.prev ?? 'nothing: it founds a lineage'}`, `lineage   ${lineage}`]),
-    '## What changes', '', ...(reviewed === undefined ? block(foundingLines(next)) : ['`+` widens, `-` narrows, `·` needs nobody\'s word.', '', ...diff(reviewed.lines)]),
+    '## What changes', '', ...(reviewed === undefined ? block(foundingLines(next)) : ['`+` widens, `-` narrows, `↻` exchanges keys, `·` needs nobody\'s word.', '', ...diff(reviewed.lines)]),
     ...(prev === undefined ? [] : ['Every field that differs, `-` before and `+` after:', '', ...diff(everyDifference(prev, next))]),
     '## Who must sign', '', ...block(signLines(change)),
     '## From when', '', ...block(whenLines(change)),
@@ -49,9 +48,14 @@ export function signLines({ reviewed, prev, next }: ChangeRequest): string[] {
 export function whenLines({ reviewed }: ChangeRequest): string[] {
   if (reviewed === undefined) return ['at once, when every party has signed']
   const lines = explainReview(reviewed)
-  const at = lines.findIndex(line => line.startsWith('takes effect'))
-  const owners = [...new Set(reviewed.touched.flatMap(item => item.who))].sort()
-  return [...lines.slice(at), ...(reviewed.change === 'widen' ? [`whose veto ends it: ${owners.join(', ') || 'nobody\'s'}`] : ['nobody can stop a narrowing'])]
+  return [...lines.slice(lines.findIndex(line => line.startsWith('takes effect'))), ...(reviewed.change === 'narrow' ? ['nobody can stop a narrowing'] : [])]
+}
+
+/** What a change is, in one word or two. */
+export function kindOf({ reviewed }: ChangeRequest): string {
+  if (reviewed === undefined) return 'a new charter'
+  if (reviewed.change === 'narrow') return 'it narrows'
+  return reviewed.touched.every(item => item.effect === 'rotate' || item.effect === 'note') ? 'a party exchanges its keys' : 'it widens'
 }
 
 /** A new charter: each grant with what may leave. */

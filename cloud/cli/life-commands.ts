@@ -1,10 +1,11 @@
-/** The commands of a charter's life: what each takes; what they do is in `life.ts`, `successions.ts` and `status.ts`, loaded when one is called. */
+/** The commands of a charter's life: what each takes; what they do is in `life.ts`, `emergency.ts`, `successions.ts` and `status.ts`, loaded when one is called. */
 import { Command, Option } from 'commander'
+import type { EmergencyOptions } from './emergency.ts'
 import type { LifeOptions } from './life.ts'
 import { conclude, type Screen } from './screen.ts'
 import type { RotateOptions } from './successions.ts'
 
-/** `plan`, `propose`, `approve`, `veto`, `enact`, `revoke`, `rotate`, `exit`, `status`. */
+/** `plan`, `propose`, `approve`, `veto`, `enact`, `revoke`, `emergency`, `rotate`, `exit`, `status`. */
 export function lifeCommands(screen: Screen): Command[] {
   const life = (call: (verbs: typeof import('./life.ts')) => Promise<void>) => conclude(screen, async () => call(await import('./life.ts')))
   const successions = (call: (verbs: typeof import('./successions.ts')) => Promise<void>) => conclude(screen, async () => call(await import('./successions.ts')))
@@ -17,6 +18,8 @@ export function lifeCommands(screen: Screen): Command[] {
       .action((path: string, options: LifeOptions) => life(verbs => verbs.act(screen, name, path, options)))),
     signing(verb('revoke <charter>', 'take back an asset, a program or the whole charter, at once')).addOption(lineage()).addOption(cloud('which cloud (default: the one `cloister up` started here)')).option('--subject <what>', 'asset NAME, program NAME or charter', 'charter')
       .action((path: string, options: LifeOptions) => life(verbs => verbs.revoke(screen, path, options))),
+    signing(verb('emergency <charter>', 'ask for one extra grant that ends by itself, or join one that waits for signatures')).option('--grant <file>', 'the grant, as JSON').option('--for <duration>', 'how long (default: as long as the charter allows)').option('--join <number>', 'sign the one that another party has asked for').addOption(lineage()).addOption(cloud('which cloud (default: the one `cloister up` started here)'))
+      .action((path: string, options: EmergencyOptions) => conclude(screen, async () => (await import('./emergency.ts')).emergency(screen, path, options))),
     verb('rotate <charter>', 'exchange a key of a party: writes the next charter and signs it with the old key and the new').addOption(party()).option('--key <key>', 'the old key or its id (default: the only one)').option('--new-key <key>', 'a public key as charters spell it (default: a fresh one in keys/)').addOption(lineage()).addOption(cloud('send it too'))
       .action((path: string, options: RotateOptions) => successions(verbs => verbs.rotate(screen, path, options))),
     verb('exit <charter>', 'a party leaves: writes the next charter without the grants of what it owns; with --cloud at once').addOption(party()).addOption(lineage()).addOption(cloud('put it in force'))

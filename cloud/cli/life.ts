@@ -16,7 +16,7 @@ import { aboutChange, changeOf, standingOf, type ChangeRequest, type ChangeStand
 import { baseFor, changeAt, digestOf, isChange, lineageOf, openBase, openChange, writeActs, writeChange, type Base, type OpenChange } from './change-folder.ts'
 import { everyDifference } from './change-words.ts'
 import { findCode, openFolder, readText, type CharterFolder } from './folder.ts'
-import { picture, signatures } from './picture.ts'
+import { emergencies, picture, signatures } from './picture.ts'
 import { partyOf, signActs, type SignOptions } from './sign.ts'
 import { follow, type Edited } from './successor.ts'
 import { cloudOf } from './where.ts'
@@ -43,6 +43,7 @@ export async function plan(screen: Screen, path: string, options: LifeOptions): 
   const exposed = openableWithoutOwner(change.next)
   picture(screen, whole, standing, { ...(heard?.includedAt === undefined ? {} : { includedAt: heard.includedAt }), ...(view === undefined ? {} : { newest: view.digest }) })
   for (const one of exposed) screen.warn(one.line)
+  if (view !== undefined) emergencies(screen, view, Date.now() / 1000)
   if (options.requireApproved === true && standing.missing !== undefined) throw new Refused({ ...standing.missing, fix: missingFix(path, standing) })
   const { digest, lineage, next, prev, reviewed } = change
   screen.result({
@@ -157,6 +158,7 @@ export async function revoke(screen: Screen, path: string, options: LifeOptions)
   const view = await lineageView(client, lineageOf(from, hashText(options.lineage, '--lineage')))
   const subject = subjectOf(options.subject ?? 'charter', view)
   const body: ActBody = { verb: 'revoke', lineage: view.lineage, digest: view.digest, epoch: view.charter.epoch, party: partyOf(options), ...(view.charter.prev === undefined ? {} : { prev: view.charter.prev }), ...(subject === undefined ? {} : { subject }) }
+  emergencies(screen, view, Date.now() / 1000)
   const signed = signActs(from.folder, body, [view.charter], options)
   if ('toSign' in signed) return screen.result({ ok: true, verb: 'revoke', toSign: signed.toSign }, `${signed.toSign.file}: ${signed.toSign.bytes} bytes to sign\nsha256 ${signed.toSign.sha256}`)
   const effective = await sendRevocations(client, signed.acts)

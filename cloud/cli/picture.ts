@@ -2,8 +2,9 @@
  * A change on the screen: what it narrows and widens, for whom, who has signed, who is still to, from when. Colour only on
  * a terminal and never as the only sign. Shows what `change.ts` has verified; what a broker says is shown as its word.
  */
-import { foundingLines, whenLines } from './change-words.ts'
+import { foundingLines, kindOf, whenLines } from './change-words.ts'
 import type { ChangeRequest, ChangeStanding, PartyStanding } from './change.ts'
+import type { LineageView } from '../sdk/broker.ts'
 import type { Screen } from './screen.ts'
 
 /** `includedAt`: when the log had the proposal (seconds since 1970); `newest`: the digest that a broker has in force. */
@@ -11,7 +12,7 @@ export interface Seen { readonly includedAt?: number; readonly newest?: string }
 
 export function picture(screen: Screen, change: ChangeRequest, standing: ChangeStanding, seen: Seen): void {
   const { next, reviewed } = change
-  screen.say(`${next.name}, epoch ${next.epoch}: ${reviewed === undefined ? 'a new charter' : reviewed.change === 'widen' ? paint('33', 'WIDENS') : paint('32', 'narrows')}`)
+  screen.say(`${next.name}, epoch ${next.epoch}: ${paint(reviewed?.change === 'widen' ? '33' : '32', kindOf(change))}`)
   for (const line of reviewed?.lines ?? foundingLines(next)) screen.say(`  ${marked(line)}`)
   signatures(screen, change, standing)
   screen.say('from when')
@@ -35,7 +36,7 @@ function partyLine({ party, approved, vetoed, keys, keysNeeded, asked }: PartySt
   if (approved) return `${paint('32', '✔')} ${party} approved (${why}; key ${keys.join(', ')})`
   return `${paint('33', '…')} ${party} has not approved (${why}; ${keys.length} of ${keysNeeded} keys)`
 }
-const REASONS: Record<PartyStanding['asked'][number], string> = { founder: 'founds', owner: 'owns what is touched', 'one-of': 'owns some of what is touched', quorum: 'quorum' }
+const REASONS: Record<PartyStanding['asked'][number], string> = { founder: 'founds', owner: 'its own is touched', 'one-of': 'some of its own is touched', quorum: 'quorum' }
 
 function dueLines({ reviewed }: ChangeRequest, { includedAt }: Seen): string[] {
   if (includedAt === undefined || reviewed === undefined) return []
@@ -44,7 +45,16 @@ function dueLines({ reviewed }: ChangeRequest, { includedAt }: Seen): string[] {
 
 export const time = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000', '')
 
-const marked = (line: string) => (line.startsWith('+') ? paint('33', line) : line.startsWith('−') ? paint('32', line) : line)
+const marked = (line: string) => (/^[+↻]/.test(line) ? paint('33', line) : line.startsWith('−') ? paint('32', line) : line)
+
+/** Emergencies that run and those that wait for signatures: loud, on every screen that shows a cloud. */
+export function emergencies(screen: Screen, view: LineageView, now: number): void {
+  for (const { sequence, grant, until, signed } of view.emergencies.filter(one => one.until > now)) {
+    screen.say(paint('41;97;1', ` EMERGENCY ${sequence} RUNS until ${time(until)}: ${grant.asset} → ${grant.to} (${grant.can}), signed by ${signed.join(', ')} `))
+  }
+  const waiting = view.openActs.filter(act => act.verb === 'emergency')
+  for (const subject of new Set(waiting.map(act => act.subject))) screen.warn(`an emergency waits for signatures: ${subject}; signed by ${waiting.filter(act => act.subject === subject).map(act => act.party).join(', ')}`)
+}
 
 /** Colour for people at a terminal. */
 export function paint(code: string, text: string): string {

@@ -8,8 +8,9 @@ import { equal } from '@cloister/core/bytes/bytes'
 import { parseJson, type Json } from '@cloister/core/bytes/json'
 import { charterDigest } from '@cloister/core/charter/canonical'
 import { parseAct, signAct, verifyAct, type Act, type Verb } from '@cloister/core/charter/acts'
+import { emergencySubject, readEmergency, type Emergency } from '@cloister/core/charter/emergency'
 import { charterOf } from '@cloister/core/charter/parse'
-import type { Charter, Hash } from '@cloister/core/charter/types'
+import type { Charter, Grant, Hash } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import type { Claims, Evidence } from '@cloister/core/evidence/claims'
 import { parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
@@ -66,22 +67,53 @@ export interface LineageView extends Standing {
   readonly proposals: readonly OpenProposal[]
   readonly revoked: boolean
   readonly revokedAssets: readonly string[]
+  /** Identities (host data) of programs that the quorum revoked. */
+  readonly revokedPrograms: readonly string[]
+  /** Emergencies as the broker last had them; `until` says which still run. */
+  readonly emergencies: readonly Emergency[]
+  readonly emergencyCount: number
+  /** Revocations and emergencies that wait for more signatures. */
+  readonly openActs: readonly Act[]
   readonly body: JsonObject
 }
 
-/** What a broker says about a lineage: the newest charter, open proposals with their acts, what is revoked. Acts that do not hold are refused. */
+/**
+ * What a broker says about a lineage: the newest charter, open proposals with their acts, emergencies, what is revoked.
+ * Acts that do not hold and grants that the charter cannot mean are refused; the rest is the broker's word.
+ */
 export async function lineageView(client: BrokerClient, lineage: Hash): Promise<LineageView> {
   const standing = await newestCharter(client, lineage)
-  const { body } = standing
-  const proposals = listOf(body['proposals'] ?? [], 'proposals').map(one => openProposal(standing, one))
-  return { ...standing, proposals, revoked: body['revoked'] === true, revokedAssets: listOf(body['revokedAssets'] ?? [], 'revokedAssets').map(String) }
+  const { body, charter } = standing
+  const list = (field: string) => listOf(body[field] ?? [], field)
+  const hashes = (field: string) => list(field).map(one => (/^[a-z0-9:-]{1,80}$/.test(String(one)) ? String(one) : refuse('broker.request', field, 'names or digests', 'another value')))
+  const count = body['emergencyCount']
+  return {
+    ...standing, proposals: list('proposals').map(one => openProposal(standing, one)), revoked: body['revoked'] === true,
+    revokedAssets: hashes('revokedAssets'), revokedPrograms: hashes('revokedPrograms'), emergencies: list('emergencies').map(one => runningEmergency(charter, one)), emergencyCount: typeof count === 'number' ? count : 0,
+    openActs: [...readActs(body['revocations'], [charter]), ...readActs(body['emergencyActs'], [charter])],
+  }
+}
+
+function runningEmergency(charter: Charter, value: unknown): Emergency {
+  if (!isObject(value)) return refuse('broker.request', 'emergencies', 'an object', typeof value)
+  const asked = readEmergency(charter, emergencySubject(Number(value['sequence']), value['grant'] as Grant), 'emergencies') // read strictly out of its text
+  return { ...asked, charter: charterDigest(p, charter), signed: listOf(value['signed'], 'emergencies.signed').map(String).filter(party => charter.parties[party] !== undefined) }
+}
+
+function readActs(value: unknown, charters: readonly Charter[]): Act[] {
+  return listOf(value ?? [], 'acts').map((one, i) => {
+    const act = parseAct(toJson(one), `acts[${i}]`)
+    const verdicts = charters.map(charter => verifyAct(p, charter, act, `acts[${i}]`))
+    const good = verdicts.find(verdict => verdict.ok) ?? verdicts[0]
+    if (good !== undefined) orRefuse(good)
+    return act
+  })
 }
 
 function openProposal({ charter: prev }: Standing, value: unknown): OpenProposal {
   if (!isObject(value)) return refuse('broker.request', 'proposals', 'an object', typeof value)
   const charter = readCharter(value['charter'])
-  const acts = listOf(value['acts'], 'proposals.acts').map((one, i) => parseAct(toJson(one), `proposals.acts[${i}]`))
-  for (const act of acts) if (!verifyAct(p, prev, act).ok) orRefuse(verifyAct(p, charter, act, 'proposals.acts'))
+  const acts = readActs(value['acts'], [prev, charter])
   const includedAt = value['includedAt']
   return { digest: charterDigest(p, charter), charter, acts, ...(typeof includedAt === 'number' ? { includedAt } : {}) }
 }
