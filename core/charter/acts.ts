@@ -15,7 +15,7 @@ import { own } from './parse.ts'
 import type { Review } from './review.ts'
 import type { Charter, Hash, Name } from './types.ts'
 
-export type Verb = 'propose' | 'approve' | 'veto' | 'enact' | 'revoke' | 'put' | 'rotate' | 'emergency'
+export type Verb = 'propose' | 'approve' | 'veto' | 'enact' | 'revoke' | 'put' | 'rotate' | 'emergency' | 'recover'
 export interface ActBody {
   readonly verb: Verb
   readonly lineage: Hash
@@ -34,7 +34,7 @@ export interface Act extends ActBody {
   readonly webauthn?: Assertion
 }
 
-const VERBS: readonly Verb[] = ['propose', 'approve', 'veto', 'enact', 'revoke', 'put', 'rotate', 'emergency']
+const VERBS: readonly Verb[] = ['propose', 'approve', 'veto', 'enact', 'revoke', 'put', 'rotate', 'emergency', 'recover']
 const FIELDS = ['verb', 'lineage', 'digest', 'prev', 'epoch', 'party', 'subject', 'key', 'signature', 'webauthn']
 
 /** The bytes that are signed. */
