@@ -5,6 +5,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { refusalOf } from '@cloister/core/refusal'
 import { collateralCommand } from './collateral.ts'
+import { logCommand } from './log.ts'
 import { measureCommand } from './measure.ts'
 import { lifeCommands } from './life-commands.ts'
 import { conclude, openScreen, showRefusal, type Screen } from './screen.ts'
@@ -51,6 +52,7 @@ function program(screen: Screen): Command {
   add('why <charter>', 'may this program use this asset now, and if not, which line and claim refuse').requiredOption('--asset <name>', 'which asset').option('--program <name>', 'which program (default: the only one)').option('--receipt <file>', 'judge the evidence of this receipt').addOption(lineage).addOption(new Option('--cloud [url]', 'judge what this cloud has in force, revocations included'))
     .action((charter: string, options: { asset: string; program?: string; receipt?: string; lineage?: string; cloud?: string | true }) => conclude(screen, async () => (await import('./why.ts')).why(screen, charter, options)))
   cli.addCommand(collateralCommand(screen))
+  cli.addCommand(logCommand(screen))
   cli.addCommand(measureCommand(screen))
   return cli
 }

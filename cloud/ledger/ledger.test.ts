@@ -5,6 +5,7 @@ import { toHex } from '@cloister/core/bytes/hex'
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
 import { parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { verifyProof } from '@cloister/core/log/proof'
+import type { LogPolicy } from '@cloister/core/log/policy'
 import { leafHash, rootAt, type HashAt } from '@cloister/core/log/tree'
 import { attemptAsync, refuse, refusalOf, type Result } from '@cloister/core/refusal'
 import fc from 'fast-check'
@@ -208,11 +209,13 @@ test('a witness keeps to the key that a log began with, and to the log that is n
   await usurper.append(entries(0, 4))
   refused(await usurper.publish(1000), 'log.unavailable', 'log.origin')
   const signed = await signedOn(disk)
-  refused(await witness.add(2, [], signed, usurper.policy.logs, 1), 'log.signature')
-  refused(await witness.add(2, [], signed, (await ledgerOf(emptyDisk(), [], 0, KEY, 'elsewhere')).policy.logs, 1), 'log.origin')
-  refused(await witness.add(1, [], signed, ledger.policy.logs, 1), 'log.consistency')
-  refused(await witness.add(2, [new Uint8Array(32)], signed, ledger.policy.logs, 1), 'log.consistency')
-  assert.ok((await witness.add(2, [], signed, ledger.policy.logs, 1)).ok)
+  const add = async (old: number, proof: readonly Uint8Array[], logs: LogPolicy['logs']) => (await witness.add({ old, proof, checkpoint: signed }, logs, 1)).status
+  assert.equal(await add(2, [], usurper.policy.logs), 403)
+  assert.equal(await add(2, [], (await ledgerOf(emptyDisk(), [], 0, KEY, 'elsewhere')).policy.logs), 404)
+  assert.equal(await add(1, [], ledger.policy.logs), 409)
+  assert.equal(await add(3, [], ledger.policy.logs), 400)
+  assert.equal(await add(2, [new Uint8Array(32)], ledger.policy.logs), 422)
+  assert.equal(await add(2, [], ledger.policy.logs), 200)
 })
 
 test('of two that continue one checkpoint at once, a witness follows one', async () => {
