@@ -61,7 +61,7 @@ export async function room(task: RoomTask): Promise<void> {
     const program = from.charter.programs[PROGRAM]
     if (program === undefined) throw new Error(`no program ${PROGRAM}`)
     const machine = cloud.machine(programIdentity(p, lineage, PROGRAM, program).slice('sha256:'.length))
-    const launch = { charter: lineage, lineage, program: PROGRAM, code: code.bytes.toString('base64'), threads: 1, memoryBytesMax: 1 << 30 }
+    const launch = { policies: [cloud.policy], charter: lineage, lineage, program: PROGRAM, code: code.bytes.toString('base64'), threads: 1, memoryBytesMax: 1 << 30 }
     record({ launch })
     let leak: Promise<void> | undefined
     const launched = orRefuse(await launchProcess({

@@ -24,7 +24,7 @@ export function parseLaunch(text: string): Launch {
       const entry = record(input, `launch.inputs[${i}]`)
       return { asset: string(entry, 'asset'), fd: integer(entry, 'fd', 3, 3 + INPUTS_MAX) }
     }),
-    brokers: integer(launch, 'brokers', 1, BROKERS_MAX),
+    policies: texts(launch, 'policies', BROKERS_MAX),
     threads: integer(launch, 'threads', 1, 256),
     memoryBytesMax: integer(launch, 'memoryBytesMax', 2 ** 26, 2 ** 42),
   }
@@ -41,6 +41,12 @@ function record(value: Json, at: string): JsonRecord {
 function string(from: JsonRecord, key: string): string {
   const value = from[key]
   return typeof value === 'string' ? value : refuse('guest.protocol', `launch.${key}`, 'a string', typeof value)
+}
+
+function texts(from: JsonRecord, key: string, most: number): string[] {
+  const value = from[key]
+  if (!Array.isArray(value) || value.length < 1 || value.length > most) return refuse('guest.protocol', `launch.${key}`, `1 to ${most} texts`, 'another value')
+  return value.map((one, i) => (typeof one === 'string' ? one : refuse('guest.protocol', `launch.${key}[${i}]`, 'a string', typeof one)))
 }
 
 function hash(from: JsonRecord, key: string): Hash {

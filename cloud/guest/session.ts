@@ -18,10 +18,11 @@ import { formatKey } from '@cloister/core/crypto/keys'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import type { Evidence } from '@cloister/core/evidence/claims'
 import { evidenceDigest, parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
-import { parseCheckpoint } from '@cloister/core/log/checkpoint'
+import { parsePolicy } from '@cloister/core/log/policy'
 import { encodeReceipt } from '@cloister/core/receipt/receipt'
 import { attemptAsync, orRefuse, Refused, refuse, type Result } from '@cloister/core/refusal'
 import { helloData, reportData, type Binding } from '@cloister/core/seal/binding'
+import { verifyStanding } from '@cloister/core/standing'
 import { openRelease, parseSealed, type ReleasedKey } from '@cloister/core/seal/release'
 import { generateSigner, nodePrimitives, nodeRandom } from '../crypto/node.ts'
 import { accepted, textOf, type JsonObject } from '../provider/answers.ts'
@@ -52,8 +53,8 @@ export async function runSession(launch: Launch, line: Line): Promise<Result<Out
 async function session(launch: Launch, line: Line): Promise<Outcome> {
   const keys = newKeys()
   line.progress('hello')
-  const hellos = await each(range(launch.brokers), broker => sayHello(launch, line, broker))
-  const { charter, program } = hellos.good[0] ?? refuse('guest.protocol', 'launch.brokers', 'a broker', 'none')
+  const hellos = await each(range(launch.policies.length), broker => sayHello(launch, line, broker))
+  const { charter, program } = hellos.good[0] ?? refuse('guest.protocol', 'launch.policies', 'a broker', 'none')
   const code = checkCode(program, fromBase64(launch.code))
   const grants = grantsFor(charter, launch)
   checkReceivers(charter, outputsOf(grants))
@@ -100,17 +101,23 @@ type Keys = ReturnType<typeof newKeys>
 
 interface Hello { readonly broker: number; readonly key: string; readonly nonce: Uint8Array; readonly head: Uint8Array; readonly charter: Charter; readonly program: Program }
 
-/** Ask a broker who it is. Its evidence must be bound to our nonce and to the keys that will speak for it. */
+/**
+ * Ask a broker who it is. Its evidence must be bound to our nonce and to the keys that will speak for it, and the charter it
+ * shows must stand in the log under a head as fresh and as witnessed as that charter demands.
+ */
 async function sayHello(launch: Launch, line: Line, broker: number): Promise<Hello> {
   const nonce = nodeRandom(32)
   const body = await askBroker(line, broker, 'hello', { nonce: toBase64(nonce), charter: launch.charter })
   const evidence = orRefuse(parseEvidence(body['evidence']))
   const key = textOf(body, 'key')
-  const claims = orRefuse(verifyEvidence(p, evidence, { now: Math.floor(Date.now() / 1000) }))
+  const now = Math.floor(Date.now() / 1000)
+  const claims = orRefuse(verifyEvidence(p, evidence, { now }))
   const bound = helloData(p, { nonce, seal: bytesOf(body, 'seal'), sign: key })
   if (!equal(fromHex(claims.reportData), bound)) refuse('evidence.report-data', 'hello.evidence', toHex(bound), claims.reportData)
-  const checkpoint = orRefuse(parseCheckpoint(textOf(body, 'head')))
-  return { broker, key, nonce: bytesOf(body, 'nonce'), head: checkpoint.root, ...readCharter(launch, body['charter']) }
+  const read = readCharter(launch, body['charter'])
+  const shown = { charter: read.charter, head: textOf(body, 'head'), enacted: textOf(body, 'enacted'), proof: textOf(body, 'proof') }
+  const { head } = orRefuse(verifyStanding(p, shown, { policy: orRefuse(parsePolicy(launch.policies[broker] ?? '')), broker: key, now, lineage: launch.lineage }))
+  return { broker, key, nonce: bytesOf(body, 'nonce'), head: head.root, ...read }
 }
 
 /** The charter must be the one this guest was launched for, byte for byte. */
@@ -158,7 +165,7 @@ async function release(line: Line, request: ReleaseRequest, without: readonly Se
     guest: { seal: toBase64(keys.seal.publicKey), sign: keys.sign },
   }))
   if (!asked.ok) {
-    const lacking = asked.refusal.code === 'asset.key-missing' && launch.brokers > 1 && grants.length > 1 ? grants.find(grant => asked.refusal.at.split('.')[1] === grant.asset)?.asset : undefined
+    const lacking = asked.refusal.code === 'asset.key-missing' && launch.policies.length > 1 && grants.length > 1 ? grants.find(grant => asked.refusal.at.split('.')[1] === grant.asset)?.asset : undefined
     if (lacking === undefined) throw new Refused(asked.refusal)
     return release(line, request, [...without, { broker, asset: lacking, refusal: asked.refusal }])
   }

@@ -21,7 +21,7 @@ export interface Machine { report(reportData: Uint8Array): Evidence }
 export type Relay = (path: 'hello' | 'release' | 'receipt', body: unknown, broker: number) => Promise<{ status: number; body: unknown }>
 
 export interface LaunchOptions {
-  readonly launch: Omit<Launch, 'inputs' | 'brokers'> & Partial<Pick<Launch, 'brokers'>>
+  readonly launch: Omit<Launch, 'inputs'>
   /** Sealed files by asset. They are opened here and handed over open, so that the guest needs no right to any path. */
   readonly inputs: readonly { readonly asset: string; readonly path: string }[]
   readonly machine: Machine
@@ -101,7 +101,7 @@ function converse(child: ChildProcessByStdio<Writable, Readable, null>, options:
   child.on('error', error => fail(refusalOf('provider.host', 'launch', 'a guest process', error.message)))
   child.on('exit', (code, signal) => fail(refusalOf('guest.failed', 'guest', 'an outcome', `the guest ended early (${signal ?? `status ${code}`})`)))
   child.stdin.on('error', () => undefined) // an ended guest is told by 'exit'
-  const launch: Launch = { brokers: 1, ...options.launch, inputs: options.inputs.map(({ asset }, i) => ({ asset, fd: 3 + i })) }
+  const launch: Launch = { ...options.launch, inputs: options.inputs.map(({ asset }, i) => ({ asset, fd: 3 + i })) }
   child.stdin.write(`${JSON.stringify({ launch })}\n`)
 }
 

@@ -15,7 +15,8 @@ export interface Launch {
   readonly program: string // name in the charter
   readonly code: string // base64 of the program's bytes
   readonly inputs: readonly { readonly asset: string; readonly fd: number }[] // sealed files, open for reading in the guest
-  readonly brokers: number // how many may be asked, 1 to BROKERS_MAX
+  /** For each broker that may be asked (1 to BROKERS_MAX), whose word counts for its log (C2SP tlog-policy): the guest holds the head it is shown against that. */
+  readonly policies: readonly string[]
   readonly threads: number
   readonly memoryBytesMax: number
 }

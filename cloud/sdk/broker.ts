@@ -14,8 +14,10 @@ import type { Charter, Grant, Hash } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import type { Claims, Evidence } from '@cloister/core/evidence/claims'
 import { parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
+import { parsePolicy } from '@cloister/core/log/policy'
 import { attempt, orRefuse, Refused, refuse } from '@cloister/core/refusal'
 import { helloData } from '@cloister/core/seal/binding'
+import { verifyStanding } from '@cloister/core/standing'
 import { splitKey, type KeyAbout } from '@cloister/core/seal/shares'
 import { sealDeposit, type DepositAbout } from '../broker/deposit.ts'
 import { nodePrimitives, nodeRandom } from '../crypto/node.ts'
@@ -46,6 +48,14 @@ export async function newestCharter(client: BrokerClient, lineage: Hash): Promis
   const body = await client.read(`/v1/charters/${lineage}`)
   const charter = readCharter(body['charter'])
   return { body, charter, lineage, digest: charterDigest(p, charter), enacted: { envelope: textOf(body, 'enacted'), proof: textOf(body, 'proof') } }
+}
+
+/**
+ * Is the charter that a broker shows as fresh, and as witnessed, as it demands itself? Leaves with `head.stale`,
+ * `head.unwitnessed`, `head.unknown-charter` or `log.*`.
+ */
+export function checkStanding({ body, charter, lineage, enacted }: Standing & { readonly body: JsonObject }, broker: KnownBroker, policy: string): void {
+  orRefuse(verifyStanding(p, { charter, head: textOf(body, 'head'), enacted: enacted.envelope, proof: enacted.proof }, { policy: orRefuse(parsePolicy(policy)), broker: broker.key, now: Math.floor(Date.now() / 1000), lineage }))
 }
 
 /** All charters of a lineage, first to newest; their chain is for the verifier to check. */

@@ -18,7 +18,7 @@ import { nodePrimitives, nodeRandom } from '../crypto/node.ts'
 import { launchProcess, type Machine } from '../provider/launch.ts'
 import type { Leg, Outcome } from '../provider/wire.ts'
 import { sealFile } from '../seal/age-file.ts'
-import { allCharters, depositKey, foundCharter, meetBroker, newestCharter, type Holder } from './broker.ts'
+import { checkStanding, allCharters, depositKey, foundCharter, meetBroker, newestCharter, type Holder } from './broker.ts'
 import { connectBroker, type BrokerClient } from './client.ts'
 
 export interface RunRequest {
@@ -77,14 +77,21 @@ export async function run(request: RunRequest): Promise<RunResult> {
   return { ...openOutputs(request, outcome), receipts: [receipt], verdict, fence }
 }
 
+/** A broker that holds the charter, and whose word counts for its log. */
+interface Met extends Holder { readonly policy: string }
+
 /** Every broker that answers and holds the charter. One of several may be missing: whether enough are left is for the shares to say. */
-async function meetAll(request: RunRequest, say: (text: string) => void): Promise<[Holder, ...Holder[]]> {
+async function meetAll(request: RunRequest, say: (text: string) => void): Promise<[Met, ...Met[]]> {
   const simulated = request.charter.programs[request.program]?.on.tee.includes('simulated') === true
-  const clients = [request.cloud, ...request.others ?? []].map(({ url }) => connectBroker(url))
+  const clients = [request.cloud, ...request.others ?? []].map(({ url, policy }) => ({ url, policy, client: connectBroker(url) }))
   say(clients.length === 1 ? 'meet the broker' : `meet ${clients.length} brokers`)
-  const known = await answering(clients, say, async client => ({ client, broker: await meetBroker(client, simulated) }))
+  const known = await answering(clients, say, async ({ client, policy }) => ({ client, policy, broker: await meetBroker(client, simulated) }))
   say('enact the charter')
-  const [first, ...others] = await answering(known, say, async one => ({ ...one, standing: await newestCharter(one.client, await stand(one.client, request)) }))
+  const [first, ...others] = await answering(known, say, async one => {
+    const standing = await newestCharter(one.client, await stand(one.client, request))
+    checkStanding(standing, one.broker, one.policy)
+    return { ...one, standing }
+  })
   return [first ?? refuse('cli.usage', 'brokers', 'at least one', 'none'), ...others]
 }
 
@@ -160,14 +167,14 @@ function isAge(path: string): boolean {
   return head.toString('latin1') === 'age-encryption.org'
 }
 
-async function launch(holders: readonly [Holder, ...Holder[]], request: RunRequest, inputs: readonly SealedInput[]): Promise<{ outcome: Outcome; fence: readonly string[] }> {
+async function launch(holders: readonly [Met, ...Met[]], request: RunRequest, inputs: readonly SealedInput[]): Promise<{ outcome: Outcome; fence: readonly string[] }> {
   const [{ standing: { lineage } }] = holders
   const program = request.charter.programs[request.program] ?? refuse('program.unknown', `programs.${request.program}`, Object.keys(request.charter.programs).join(', '), request.program)
   const machine = request.cloud.machine(measuredIdentity(lineage, request.program, program, request.code))
   const launched = await launchProcess({
     machine, inputs, relay: (path, body, broker) => holderAt(holders, broker).client.post(`/v1/${path}`, body), timeoutMs: request.timeoutMs ?? 600_000,
     launch: {
-      brokers: holders.length, charter: charterDigest(p, request.charter), lineage, program: request.program, code: Buffer.from(request.code).toString('base64'),
+      policies: holders.map(holder => holder.policy), charter: charterDigest(p, request.charter), lineage, program: request.program, code: Buffer.from(request.code).toString('base64'),
       threads: request.threads ?? cpus().length, memoryBytesMax: request.memoryBytesMax ?? Math.floor(totalmem() / 2),
     },
     ...(request.onStart === undefined ? {} : { onStart: (pid: number, fence: { readonly holds: readonly string[] }) => request.onStart?.(pid, fence.holds) }),

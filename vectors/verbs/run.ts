@@ -44,7 +44,7 @@ export const verbs: Record<string, (input: unknown) => Result<unknown> | Promise
   'provider.launch': async input => {
     const { timeoutMs = 60_000, kill } = input as { timeoutMs?: number; kill?: boolean }
     return launchProcess({
-      launch: { charter: `sha256:${'00'.repeat(32)}`, lineage: `sha256:${'00'.repeat(32)}`, program: 'x', code: '', threads: 1, memoryBytesMax: 2 ** 28 },
+      launch: { policies: [''], charter: `sha256:${'00'.repeat(32)}`, lineage: `sha256:${'00'.repeat(32)}`, program: 'x', code: '', threads: 1, memoryBytesMax: 2 ** 28 },
       inputs: [], machine: { report: () => { throw new TypeError('not asked here') } }, relay: () => new Promise(() => undefined), timeoutMs,
       onStart: pid => { if (kill === true) process.kill(pid, 'SIGKILL') },
     })
