@@ -18,7 +18,7 @@ import type { Primitives, Random } from '@cloister/core/crypto/primitives'
 import { readPublicArea } from '@cloister/core/evidence/tpm/structures'
 import type { TpmEvidence } from '@cloister/core/evidence/tpm/verify'
 import { refuse } from '@cloister/core/refusal'
-import type { Hardware, Holds } from './node.ts'
+import type { Hardware } from './node.ts'
 
 export interface TpmOptions {
   readonly p: Primitives
