@@ -93,11 +93,20 @@ export function actFile(p: Primitives, act: Act): { path: string; text: string }
  */
 export function readChange(p: Primitives, files: ReadonlyMap<string, string>): Result<ChangeRequest> {
   return attempt(() => {
+    const change = orRefuse(readPast(p, files))
+    sameText('CHANGE.md', changeDocument(change), fileOf(files, 'CHANGE.md'))
+    return change
+  })
+}
+
+/** The same for a change that is history: all but the words of CHANGE.md, which another version may have put otherwise. */
+export function readPast(p: Primitives, files: ReadonlyMap<string, string>): Result<ChangeRequest> {
+  return attempt(() => {
     if (files.size > LIMITS.files) refuse('charter.change', 'files', `at most ${LIMITS.files}`, String(files.size))
     const base = files.has('previous.json') ? baseOf(files) : undefined
     const change = orRefuse(changeOf(p, fileOf(files, 'charter.yaml'), base))
     const documents = documentsOf(change)
-    for (const [path, text] of documents) sameText(path, text, fileOf(files, path))
+    for (const [path, text] of documents) if (path !== 'CHANGE.md') sameText(path, text, fileOf(files, path))
     const acts = [...files.keys()].sort().filter(path => path !== 'charter.yaml' && !documents.has(path)).map(path => readAct(p, change, path, fileOf(files, path)))
     return { ...change, acts }
   })

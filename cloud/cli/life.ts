@@ -3,7 +3,6 @@
  * (change.ts), `approve`, `veto` and `enact` sign it, `revoke` takes back at once. Without `--cloud` everything but a
  * revocation is files: git carries them, and whoever sends them later needs no key.
  */
-import { writeFileSync } from 'node:fs'
 import type { Act, ActBody } from '@cloister/core/charter/acts'
 import { openableWithoutOwner } from '@cloister/core/charter/explain'
 import type { Charter, Hash } from '@cloister/core/charter/types'
@@ -13,7 +12,7 @@ import { checkSql } from '../guest/engines/sql/index.ts'
 import { keyVersion, lineageView, sendChange, type LineageView, type Sent } from '../sdk/broker.ts'
 import type { BrokerClient } from '../sdk/client.ts'
 import { aboutChange, changeOf, standingOf, type ChangeRequest, type ChangeStanding, type ChangeVerb } from './change.ts'
-import { baseFor, changeAt, digestOf, isChange, lineageOf, openBase, openChange, writeActs, writeChange, type Base, type OpenChange } from './change-folder.ts'
+import { baseFor, changeAt, digestOf, isChange, lineageOf, openBase, openChange, replaceFile, writeActs, writeChange, type Base, type OpenChange } from './change-folder.ts'
 import { everyDifference } from './change-words.ts'
 import { findCode, openFolder, readText, type CharterFolder } from './folder.ts'
 import { emergencies, picture, signatures } from './picture.ts'
@@ -103,7 +102,7 @@ export async function propose(screen: Screen, path: string, options: LifeOptions
 
 async function writtenDown(screen: Screen, from: CharterFolder, options: LifeOptions): Promise<string> {
   const { change, edited } = await drafted(screen, from, options)
-  if (edited !== undefined) writeFileSync(from.file, edited.text)
+  if (edited !== undefined) replaceFile(from.file, edited.text)
   return writeChange(from.folder, change)
 }
 

@@ -3,7 +3,7 @@
  * a token, a phone or another machine, `--print FILE` writes the exact bytes to sign, and `--signature FILE` takes the
  * signature back; it is verified before anything is written. Nothing secret stands in an argument.
  */
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { fromBase64, fromBase64Url, toBase64, toBase64Url } from '@cloister/core/bytes/base64'
 import { isObject, parseJsonObject } from '@cloister/core/bytes/json'
 import { toHex } from '@cloister/core/bytes/hex'
@@ -48,6 +48,7 @@ function keysOf(charters: readonly Charter[], party: string): string[] {
 }
 
 function writeToSign(file: string, bytes: Uint8Array): ToSign {
+  if (existsSync(file)) refuse('cli.file', file, 'a file that is not there yet', 'one that is')
   writeFileSync(file, bytes, { flag: 'wx' })
   const digest = p.hash('sha256', bytes)
   return { file, bytes: bytes.length, sha256: toHex(digest), sha256Base64url: toBase64Url(digest) }

@@ -10,7 +10,7 @@ import { formatKey } from '@cloister/core/crypto/keys'
 import { attempt, orRefuse, Refused, refuse } from '@cloister/core/refusal'
 import { generateSigner, nodePrimitives as p } from '../crypto/node.ts'
 import { aboutChange, changeOf, keyId, type ChangeRequest, type ChangeVerb } from './change.ts'
-import { lineageOf, writeActs, writeChange } from './change-folder.ts'
+import { lineageOf, replaceFile, writeActs, writeChange } from './change-folder.ts'
 import { openFolder, readText, type CharterFolder } from './folder.ts'
 import { act, hashText, type LifeOptions } from './life.ts'
 import { partyOf, signActs } from './sign.ts'
@@ -73,7 +73,7 @@ async function written(screen: Screen, from: CharterFolder, change: ChangeReques
   const signed = verbs.map(verb => attempt(() => signActs(from.folder, { ...aboutChange(change), verb, party }, charters, {})))
   const refused = signed.find(one => !one.ok)?.refusal
   if (refused !== undefined && existsSync(join(from.folder, 'keys', `${party}.key`))) throw new Refused(refused)
-  writeFileSync(from.file, change.text)
+  replaceFile(from.file, change.text)
   const at = writeChange(from.folder, change)
   for (const one of signed) if (one.ok && 'acts' in one.value) writeActs(at, one.value.acts)
   if (refused !== undefined) screen.warn(`no key of ${party} is here: sign ${at} elsewhere (--print FILE, then --signature FILE)`)
