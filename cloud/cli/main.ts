@@ -29,6 +29,8 @@ function program(screen: Screen): Command {
     .enablePositionalOptions(false)
   const add = (usage: string, description: string) => cli.command(usage).description(description).addOption(new Option('--json', 'one JSON object on stdout')).exitOverride()
   const cloud = new Option('--cloud <url>', 'a running cloud (default: the one `cloister up` started here)')
+  const brokers = new Option('--brokers <urls>', 'split keys over these brokers (addresses with commas between)')
+  const need = new Option('--need <n>', 'how many of the brokers must agree (default: all)')
   const lineage = new Option('--lineage <digest>', 'the lineage (digest of epoch 1); default: of the charter at hand')
 
   add('init [template]', 'write a charter to start from: clean-room or box').option('--folder <dir>', 'where', '.').action((template: string | undefined, options: { folder: string }) =>
@@ -36,17 +38,17 @@ function program(screen: Screen): Command {
   add('up', 'start a local cloud on simulated silicon').option('--folder <dir>', 'its state', '.cloister').option('--port <n>', 'port on loopback', '7800').action((options: { folder: string; port: string }) =>
     conclude(screen, async () => (await import('./up.ts')).up(screen, options.folder, Number(options.port))))
   add('run <charter>', 'run the program of a charter: place, attest, release, run, receipt').option('--data <asset=path>', 'data of an asset (again for each)', collect, [])
-    .option('--program <name>', 'which program (default: the only one)').option('--out <dir>', 'where results and receipts go', 'cloister-run').option('--threads <n>', 'threads of the engine').addOption(cloud).addOption(lineage)
-    .action((charter: string, options: { data: string[]; program?: string; out: string; threads?: string; cloud?: string; lineage?: string }) => conclude(screen, async () => (await import('./run.ts')).runCommand(screen, charter, options)))
+    .option('--program <name>', 'which program (default: the only one)').option('--out <dir>', 'where results and receipts go', 'cloister-run').option('--threads <n>', 'threads of the engine').addOption(cloud).addOption(brokers).addOption(need).addOption(lineage)
+    .action((charter: string, options: { data: string[]; program?: string; out: string; threads?: string; cloud?: string; brokers?: string; need?: string; lineage?: string }) => conclude(screen, async () => (await import('./run.ts')).runCommand(screen, charter, options)))
   for (const verb of ['verify', 'explain'] as const) {
-    add(`${verb} <files...>`, verb === 'verify' ? 'judge a receipt, evidence of any machine, a proof or a charter, offline' : 'the same, in words: who vouches for whom').option('--policy <file>', 'whose word counts for the log; of evidence, what it must satisfy (JSON)').option('--output <file>', 'a sealed result that must be in the receipt (again for each)', collect, [])
+    add(`${verb} <files...>`, verb === 'verify' ? 'judge a receipt, evidence of any machine, a proof or a charter, offline' : 'the same, in words: who vouches for whom').option('--policy <file>', 'whose word counts for the log (of several brokers: files with commas between); of evidence, what it must satisfy (JSON)').option('--output <file>', 'a sealed result that must be in the receipt (again for each)', collect, [])
       .option('--at <time>', 'judge evidence at this time (RFC 3339)').option('--as-of <time>', 'judge evidence at this time, and show what today says differently').option('--report-data <hex>', 'what evidence must be bound to').option('--nonce <hex>', 'what the machine was asked with')
       .option('--collateral <path>', 'a file of collateral for the evidence, or a folder of `cloister collateral`').option('--trust <file>', 'whom you believe beyond the vendors: TPM keys, CCA platforms, other verifiers (JSON)').option('--whole', 'refuse a document of another system whose devices the machine did not sign over')
       .action((files: string[], options: { output: string[]; policy?: string; at?: string; asOf?: string; reportData?: string; nonce?: string; collateral?: string; trust?: string; whole?: boolean }) => conclude(screen, async () => (await import('./verify.ts')).verifyCommand(screen, files, options, verb === 'explain')))
   }
   for (const command of lifeCommands(screen)) cli.addCommand(command)
-  add('put <file>', 'encrypt an asset and hand its key to the broker').requiredOption('--asset <name>', 'which asset').requiredOption('--charter <path>', 'the charter').option('--out <file>', 'the sealed file (default: FILE.age)').addOption(cloud)
-    .action((file: string, options: { asset: string; charter: string; out?: string; cloud?: string }) => conclude(screen, async () => (await import('./assets.ts')).put(screen, file, options)))
+  add('put <file>', 'encrypt an asset and hand its key to the broker').requiredOption('--asset <name>', 'which asset').requiredOption('--charter <path>', 'the charter').option('--out <file>', 'the sealed file (default: FILE.age)').addOption(cloud).addOption(brokers).addOption(need)
+    .action((file: string, options: { asset: string; charter: string; out?: string; cloud?: string; brokers?: string; need?: string }) => conclude(screen, async () => (await import('./assets.ts')).put(screen, file, options)))
   add('get <file>', 'open a sealed file of one\'s own').requiredOption('--identity <file>', 'a file with an age identity').requiredOption('--out <file>', 'where the plaintext goes')
     .action((file: string, options: { identity: string; out: string }) => conclude(screen, async () => (await import('./assets.ts')).get(screen, file, options)))
   add('why <charter>', 'may this program use this asset now, and if not, which line and claim refuse').requiredOption('--asset <name>', 'which asset').option('--program <name>', 'which program (default: the only one)').option('--receipt <file>', 'judge the evidence of this receipt').addOption(lineage).addOption(new Option('--cloud [url]', 'judge what this cloud has in force, revocations included'))

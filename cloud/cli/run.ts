@@ -11,9 +11,10 @@ import { lineageOf } from './change-folder.ts'
 import { findCode, openFolder, partyIdentity, partySigner, type CharterFolder } from './folder.ts'
 import { hashText } from './life.ts'
 import { openLocalCloud } from './local-cloud.ts'
+import { brokerUrls, needOf, type Brokers } from './where.ts'
 import type { Screen } from './screen.ts'
 
-export interface RunOptions { readonly data: readonly string[]; readonly program?: string; readonly out: string; readonly threads?: string; readonly cloud?: string; readonly lineage?: string }
+export interface RunOptions extends Brokers { readonly data: readonly string[]; readonly program?: string; readonly out: string; readonly threads?: string; readonly lineage?: string }
 
 export async function runCommand(screen: Screen, path: string, options: RunOptions): Promise<void> {
   const started = performance.now()
@@ -21,11 +22,13 @@ export async function runCommand(screen: Screen, path: string, options: RunOptio
   const from = openFolder(path)
   const program = programName(from, options.program)
   const code = findCode(from, program)
-  screen.step(options.cloud === undefined ? 'start a local cloud (simulated)' : `reach ${options.cloud}`)
-  const cloud = options.cloud === undefined ? await openLocalCloud() : await reachCloud(screen, options.cloud)
+  const [first = options.cloud, ...rest] = brokerUrls(options)
+  screen.step(first === undefined ? 'start a local cloud (simulated)' : `reach ${[first, ...rest].join(', ')}`)
+  const cloud = first === undefined ? await openLocalCloud() : await reachCloud(screen, first)
+  const others = await Promise.all(rest.map(url => reachCloud(screen, url)))
   try {
     const done = await run({
-      charter: from.charter, program, code: code.bytes, data: dataOf(options.data), signers: signersOf(from), identities: identitiesOf(from), cloud, folder: options.out,
+      charter: from.charter, program, code: code.bytes, data: dataOf(options.data), signers: signersOf(from), identities: identitiesOf(from), cloud, others, ...needOf(options), folder: options.out,
       step: text => screen.step(text), lineage: lineageOf(from, hashText(options.lineage, '--lineage')), ...(options.threads === undefined ? {} : { threads: Number(options.threads) }),
     })
     screen.close()
@@ -35,13 +38,13 @@ export async function runCommand(screen: Screen, path: string, options: RunOptio
   }
 }
 
-/** A cloud that is up somewhere, with a simulated machine here. Its log's keys are its own word: a verifier pins them. */
+/** A cloud that is up somewhere, with a simulated machine here. Its log's keys are its own word: a verifier pins them. One that is down has none. */
 async function reachCloud(screen: Screen, url: string) {
   const chip = openSimulatedChip(Math.floor(Date.now() / 1000))
   const measurement = fromHex(measureGuest())
-  const policy = await (await fetch(new URL('/v1/log/policy', url), { signal: AbortSignal.timeout(10_000), redirect: 'error' }).catch(() => refuse('provider.host', url, 'a cloud that answers', 'none', 'cloister up'))).text()
-  screen.warn(`the keys of the log come from ${url} itself: pin them (log.policy) before you rely on receipts`)
-  return { url, policy, machine: (hostData: string) => ({ report: (data: Uint8Array) => chip.report({ measurement, hostData: fromHex(hostData) }, data) }), close: () => Promise.resolve() }
+  const policy = await fetch(new URL('/v1/log/policy', url), { signal: AbortSignal.timeout(10_000), redirect: 'error' }).then(answer => answer.text(), () => undefined)
+  if (policy !== undefined) screen.warn(`the keys of the log come from ${url} itself: pin them (log.policy) before you rely on receipts`)
+  return { url, ...(policy === undefined ? {} : { policy }), machine: (hostData: string) => ({ report: (data: Uint8Array) => chip.report({ measurement, hostData: fromHex(hostData) }, data) }), close: () => Promise.resolve() }
 }
 
 function show(screen: Screen, from: CharterFolder, done: RunResult, total: number, folder: string): void {

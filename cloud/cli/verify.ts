@@ -17,6 +17,7 @@ import { parseProof } from '@cloister/core/log/proof'
 import { orRefuse, refuse } from '@cloister/core/refusal'
 import { parseBundle, verifyReceipt, type Verdict } from '@cloister/core/verify'
 import { nodePrimitives } from '../crypto/node.ts'
+import { BROKERS_MAX } from '../provider/wire.ts'
 import { isCharter, verifyEvidenceFiles, type EvidenceOptions } from './evidence.ts'
 import { readBytes, readText } from './folder.ts'
 import type { Screen } from './screen.ts'
@@ -39,10 +40,12 @@ export function verifyCommand(screen: Screen, files: readonly string[], options:
 
 function receipt(screen: Screen, file: string, text: string, options: VerifyOptions, inWords: boolean): void {
   const beside = join(dirname(file), 'log.policy')
-  const from = options.policy ?? (existsSync(beside) ? beside : undefined)
-  if (from === undefined) return refuse('log.witnesses', '--policy', 'the keys of the log and its witnesses, from somebody you trust', 'nothing', `cloister verify ${file} --policy log.policy`)
+  const besides = [beside, ...Array.from({ length: BROKERS_MAX }, (_, i) => join(dirname(file), `log-${i + 2}.policy`))].filter(path => existsSync(path))
+  // Where keys were split each broker has a log of its own, and each log a policy: files with commas between.
+  const [policy, ...otherPolicies] = (options.policy?.split(',') ?? besides).map(path => orRefuse(parsePolicy(readText(path))))
+  if (policy === undefined) return refuse('log.witnesses', '--policy', 'the keys of the log and its witnesses, from somebody you trust', 'nothing', `cloister verify ${file} --policy log.policy`)
   const outputs = options.output.map(path => createHash('sha256').update(readFileSync(path)).digest('hex'))
-  const verdict = orRefuse(verifyReceipt(p, orRefuse(parseBundle(text)), { policy: orRefuse(parsePolicy(readText(from))), ...(outputs.length === 0 ? {} : { outputs }) }))
+  const verdict = orRefuse(verifyReceipt(p, orRefuse(parseBundle(text)), { policy, otherPolicies, ...(outputs.length === 0 ? {} : { outputs }) }))
   if (options.policy === undefined) screen.warn(`the log's keys were taken from ${beside}, beside the receipt: whoever gave you both may have made both`)
   showVerdict(screen, verdict, inWords)
 }

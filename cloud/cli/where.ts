@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { refuse } from '@cloister/core/refusal'
+import { BROKERS_MAX } from '../provider/wire.ts'
 import { connectBroker, type BrokerClient } from '../sdk/client.ts'
 
 export function cloudOf(url: string | undefined, folder = '.cloister'): BrokerClient {
@@ -11,4 +12,22 @@ export function cloudOf(url: string | undefined, folder = '.cloister'): BrokerCl
   const told: unknown = JSON.parse(readFileSync(file, 'utf8'))
   const address = typeof told === 'object' && told !== null && 'url' in told && typeof told.url === 'string' ? told.url : refuse('cli.file', file, 'the address of a cloud', 'another content')
   return connectBroker(address)
+}
+
+/** Brokers over which keys are split. */
+export interface Brokers { readonly cloud?: string; readonly brokers?: string; readonly need?: string }
+
+/** The addresses in `--brokers URL,URL,…`, each once; none when it is not given. */
+export function brokerUrls({ cloud, brokers }: Brokers): string[] {
+  if (brokers === undefined) return []
+  const urls = brokers.split(',').map(url => url.trim())
+  if (cloud !== undefined) refuse('cli.usage', '--cloud', 'either --cloud or --brokers', 'both')
+  if (urls.some(url => url === '') || new Set(urls).size !== urls.length || urls.length > BROKERS_MAX) refuse('cli.usage', '--brokers', `addresses with commas between, each once, at most ${BROKERS_MAX}`, brokers)
+  return urls
+}
+
+/** How many of them must agree: `--need`, or all. */
+export function needOf({ brokers, need }: Brokers): { need?: number } {
+  if (need === undefined) return {}
+  return brokers !== undefined && /^[1-9][0-9]?$/.test(need) ? { need: Number(need) } : refuse('cli.usage', '--need', 'a number, with --brokers', need)
 }

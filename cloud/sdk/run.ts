@@ -33,9 +33,10 @@ export interface RunRequest {
   readonly signers: ReadonlyMap<string, Signer>
   /** Identities that open results, by party. */
   readonly identities: ReadonlyMap<string, string>
-  readonly cloud: { readonly url: string; readonly policy: string; machine(hostData: string): Machine }
+  /** `policy`: whose word counts for its log; a broker without one is not asked. */
+  readonly cloud: { readonly url: string; readonly policy?: string; machine(hostData: string): Machine }
   /** Other brokers, over which keys are split: plain data that is sealed here is split over all of them. */
-  readonly others?: readonly { readonly url: string; readonly policy: string }[]
+  readonly others?: readonly { readonly url: string; readonly policy?: string }[]
   /** How many brokers must agree before such a key opens; all of them, unless fewer are named. */
   readonly need?: number
   /** Where sealed files, results and receipts go. */
@@ -69,11 +70,12 @@ export async function run(request: RunRequest): Promise<RunResult> {
   say('verify the receipts')
   const bundle = await bundleOf(holders, outcome)
   const digests = outcome.outputs.map(output => createHash('sha256').update(fromBase64(output.sealed)).digest('hex'))
-  const [policy, ...otherPolicies] = [request.cloud, ...request.others ?? []].map(one => orRefuse(parsePolicy(one.policy)))
+  const policies = [request.cloud, ...request.others ?? []].flatMap(one => one.policy ?? [])
+  const [policy, ...otherPolicies] = policies.map(text => orRefuse(parsePolicy(text)))
   const verdict = orRefuse(verifyReceipt(p, bundle, { policy: policy ?? refuse('log.witnesses', 'policy', 'a policy', 'none'), otherPolicies, outputs: digests }))
   const receipt = join(request.folder, 'run.receipt.json')
   writeFileSync(receipt, `${JSON.stringify(bundle)}\n`, { mode: 0o600 })
-  ;[request.cloud, ...request.others ?? []].forEach((one, i) => writeFileSync(join(request.folder, i === 0 ? 'log.policy' : `log-${i + 1}.policy`), one.policy, { mode: 0o600 }))
+  policies.forEach((text, i) => writeFileSync(join(request.folder, i === 0 ? 'log.policy' : `log-${i + 1}.policy`), text, { mode: 0o600 }))
   return { ...openOutputs(request, outcome), receipts: [receipt], verdict, fence }
 }
 
@@ -85,7 +87,7 @@ async function meetAll(request: RunRequest, say: (text: string) => void): Promis
   const simulated = request.charter.programs[request.program]?.on.tee.includes('simulated') === true
   const clients = [request.cloud, ...request.others ?? []].map(({ url, policy }) => ({ url, policy, client: connectBroker(url) }))
   say(clients.length === 1 ? 'meet the broker' : `meet ${clients.length} brokers`)
-  const known = await answering(clients, say, async ({ client, policy }) => ({ client, policy, broker: await meetBroker(client, simulated) }))
+  const known = await answering(clients, say, async ({ client, policy, url }) => ({ client, broker: await meetBroker(client, simulated), policy: policy ?? refuse('log.witnesses', 'policy', `the keys of the log of ${url} and its witnesses`, 'nothing') }))
   say('enact the charter')
   const [first, ...others] = await answering(known, say, async one => {
     const standing = await newestCharter(one.client, await stand(one.client, request))
