@@ -31,7 +31,7 @@ export const REFUSAL_CODES = [
   'place.tee', 'place.tcb', 'place.gpu', 'place.where', 'place.debug', 'grant.none', 'grant.expired', 'grant.output', 'needs.missing', 'needs.bad-signature',
   'budget.spent', 'log.unavailable',
   // log
-  'log.note', 'log.signature', 'log.checkpoint', 'log.inclusion', 'log.consistency', 'log.witnesses', 'log.origin', 'log.proof', 'log.tile', 'log.fork',
+  'log.note', 'log.signature', 'log.checkpoint', 'log.inclusion', 'log.consistency', 'log.witnesses', 'log.origin', 'log.proof', 'log.tile', 'log.fork', 'log.request',
   // receipt
   'receipt.parse', 'receipt.type', 'receipt.signature', 'receipt.key', 'receipt.evidence', 'receipt.charter', 'receipt.subject',
   // seal

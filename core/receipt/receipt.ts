@@ -70,8 +70,8 @@ export function verifyReceiptSignature(p: Primitives, receipt: Receipt, key: str
 }
 
 /** DSSE's pre-authentication encoding: type and payload behind their lengths. */
-export function paeBytes(payload: Uint8Array): Uint8Array {
-  return concat(utf8(`DSSEv1 ${PAYLOAD_TYPE.length} ${PAYLOAD_TYPE} ${payload.length} `), payload)
+export function paeBytes(payload: Uint8Array, type = PAYLOAD_TYPE): Uint8Array {
+  return concat(utf8(`DSSEv1 ${utf8(type).length} ${type} ${payload.length} `), payload)
 }
 
 function readSignature(value: Json | undefined): { key: string; signature: Uint8Array } {

@@ -1,0 +1,98 @@
+/**
+ * The Rekor v2 face of a log (sigstore/rekor-tiles): clients of Sigstore write signatures into it and get the proof that
+ * goes into their bundles. Everybody may write; an entry says that somebody holds a key and signed, and nothing more.
+ *
+ * What Rekor does and this does not: an entry that comes twice is logged twice. Each has its own index and its own proof,
+ * both true; nobody may count entries. (Rekor answers 409 for as long as it remembers the first.) There is no time in an
+ * entry (`integratedTime` is 0): the witnesses' cosignatures on the checkpoint carry theirs, RFC 3161 timestamps are for
+ * clients. Trusts the sequencer and its ledger.
+ */
+import { bodyLimit } from 'hono/body-limit'
+import type { Context, Hono } from 'hono'
+import { toBase64 } from '@cloister/core/bytes/base64'
+import { concat } from '@cloister/core/bytes/bytes'
+import { utf8 } from '@cloister/core/bytes/text'
+import type { Primitives } from '@cloister/core/crypto/primitives'
+import { parseCheckpoint } from '@cloister/core/log/checkpoint'
+import { ED25519, readVkey } from '@cloister/core/log/note'
+import type { LogPolicy } from '@cloister/core/log/policy'
+import { parseProof } from '@cloister/core/log/proof'
+import { attemptAsync, orRefuse, refusalOf, refuse, type Refusal } from '@cloister/core/refusal'
+import { readRekorRequest, REQUEST_BYTES_MAX, type RekorEntry } from './rekor-entry.ts'
+import type { Ledger } from './ledger.ts'
+import type { Sequencer } from './sequencer.ts'
+
+/** As protobuf's JSON names it (`dev.sigstore.rekor.v1.TransparencyLogEntry`): 64-bit numbers are texts, bytes are base64. */
+export interface TransparencyLogEntry {
+  readonly logIndex: string
+  readonly logId: { readonly keyId: string }
+  readonly kindVersion: { readonly kind: string; readonly version: string }
+  readonly integratedTime: '0'
+  readonly inclusionProof: { readonly logIndex: string; readonly rootHash: string; readonly treeSize: string; readonly hashes: readonly string[]; readonly checkpoint: { readonly envelope: string } }
+  readonly canonicalizedBody: string
+}
+
+/**
+ * Mount the face below `path` (such as '' or '/releases'): `POST …/api/v2/log/entries`, and the log's files at
+ * `…/api/v2/checkpoint` and `…/api/v2/tile/…`. Leaves with `crypto.algorithm` for a log without an Ed25519 key, whose
+ * checkpoints no client of Sigstore could verify.
+ *
+ * @example
+ * rekorFace(app, '', new Sequencer(ledger, { clock }), p)
+ */
+export function rekorFace(app: Hono, path: string, sequencer: Sequencer, p: Primitives): void {
+  const { ledger } = sequencer
+  const logId = rekorLogId(p, ledger.policy)
+  const base = `${path}/api/v2`
+  const tooLarge = refusalOf('bytes.too-large', 'request', `at most ${REQUEST_BYTES_MAX} bytes`, 'more')
+  app.post(`${base}/log/entries`, bodyLimit({ maxSize: REQUEST_BYTES_MAX, onError: context => refused(context, tooLarge) }), async context => {
+    const logged = await attemptAsync(async () => {
+      const entry = orRefuse(readRekorRequest(p, new Uint8Array(await context.req.arrayBuffer())))
+      const { index } = orRefuse(await sequencer.add(entry.body))
+      return answerOf(ledger, logId, entry, index)
+    })
+    return logged.ok ? context.json(logged.value, 201) : refused(context, logged.refusal)
+  })
+  const file = async (context: Context) => {
+    const found = await attemptAsync(() => ledger.file(context.req.path.slice(base.length + 1)))
+    if (!found.ok) return refused(context, found.refusal)
+    if (found.value === undefined) return context.json(status(NOT_FOUND, 'no such file in the newest tree that is shown'), 404)
+    const { bytes, type, immutable } = found.value
+    return context.body(Uint8Array.from(bytes), 200, { 'content-type': type, 'cache-control': immutable ? 'public, max-age=31536000, immutable' : 'no-store' })
+  }
+  app.get(`${base}/checkpoint`, file)
+  app.get(`${base}/tile/*`, file)
+}
+
+/** The log's id in bundles and trusted roots: the key id of its Ed25519 signatures, not truncated (32 bytes). Leaves with `crypto.algorithm`. */
+export function rekorLogId(p: Primitives, { logs }: Pick<LogPolicy, 'logs'>): Uint8Array {
+  const key = logs.map(one => readVkey(one.vkey)).find(one => one.type === ED25519)
+  if (key === undefined) return refuse('crypto.algorithm', 'log', 'an Ed25519 key beside others', 'none')
+  return p.hash('sha256', concat(utf8(`${key.name}\n`), new Uint8Array([ED25519]), key.key))
+}
+
+/** Index, proof and checkpoint come from one proof, so that they belong to one tree. */
+async function answerOf(ledger: Ledger, logId: Uint8Array, { kind, version, body }: RekorEntry, index: number): Promise<TransparencyLogEntry> {
+  const { path, checkpoint } = orRefuse(parseProof(orRefuse(await ledger.prove(index))))
+  const { size, root } = orRefuse(parseCheckpoint(checkpoint))
+  const logIndex = String(index)
+  return {
+    logIndex, logId: { keyId: toBase64(logId) }, kindVersion: { kind, version }, integratedTime: '0',
+    inclusionProof: { logIndex, rootHash: toBase64(root), treeSize: String(size), hashes: path.map(toBase64), checkpoint: { envelope: checkpoint } },
+    canonicalizedBody: toBase64(body),
+  }
+}
+
+// ---- errors: google.rpc.Status as grpc-gateway writes it; clients read `message`
+
+const INVALID_ARGUMENT = 3
+const NOT_FOUND = 5
+const UNAVAILABLE = 14
+const status = (code: number, message: string) => ({ code, message, details: [] })
+
+/** What cannot be served now may be sent again (clients do, from 500 up); everything else is the request's fault. */
+function refused(context: Context, { code, at, expected, got, fix }: Refusal): Response {
+  const message = `${code} at ${at}: expected ${expected}, got ${got}${fix === undefined ? '' : `; ${fix}`}`
+  const later = code === 'log.unavailable' || code.startsWith('store.')
+  return context.json(status(later ? UNAVAILABLE : INVALID_ARGUMENT, message), later ? 503 : 400)
+}
