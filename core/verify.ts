@@ -1,7 +1,7 @@
 /**
  * What an auditor does with a receipt, offline, in five verbs: is it *logged*, was it *released* to a guest that proved
  * itself, under a charter that its parties *enacted*, by a program that the charter *names*, and did that guest *sign*
- * what it says about inputs and outputs.
+ * what it says about inputs and outputs. Where an emergency opened something, that is judged too and said aloud.
  *
  * Trusts: the pinned vendor roots, and the log's policy that the verifier brings. Everything else is in the bundle and is
  * believed only as far as signatures, hashes and proofs carry; the verdict is built from verified parts only, and lists
@@ -13,12 +13,13 @@ import { isObject, parseJson, shown, type Json, type JsonObject } from './bytes/
 import { toHex } from './bytes/hex.ts'
 import { utf8 } from './bytes/text.ts'
 import { jcs } from './bytes/jcs.ts'
-import { actsSatisfy, founded, parseAct } from './charter/acts.ts'
-import { charterDigest, hashOf, launchedAs, programIdentity } from './charter/canonical.ts'
+import { hashOf, launchedAs, programIdentity } from './charter/canonical.ts'
+import { emergencyAgreed, type Emergency } from './charter/emergency.ts'
+import { emergencyLine } from './charter/explain.ts'
 import { charterOf, own } from './charter/parse.ts'
-import { review } from './charter/review.ts'
-import type { Charter, Hash } from './charter/types.ts'
+import type { Charter, Hash, Name } from './charter/types.ts'
 import type { Primitives } from './crypto/primitives.ts'
+import { actsIn, statementOf, verifyEnacted, type Enacted, type Enactment, type Epoch, type Logged } from './enacted.ts'
 import type { Claims, Evidence } from './evidence/claims.ts'
 import { evidenceDigest, parseEvidence, verifyEvidence } from './evidence/index.ts'
 import { verifyProof, type Included } from './log/proof.ts'
@@ -27,6 +28,8 @@ import { parseReceipt, verifyReceiptSignature, type Receipt, type Subject } from
 import { attempt, orRefuse, refuse, type Result } from './refusal.ts'
 import { helloData, reportData } from './seal/binding.ts'
 
+export type { Enactment, Epoch, Logged } from './enacted.ts'
+
 export const BUNDLE = 'cloister/receipt/1'
 
 /** What one broker that released had to do with a run. */
@@ -34,8 +37,11 @@ export interface ReceiptLeg {
   /** The receipt of the run as that broker's log holds it, and of the release it used. */
   readonly ran: Logged
   readonly released: Logged
-  /** The receipt of the enactment of the charter it ran under. */
-  readonly enacted: Logged
+  /** The receipt of the enactment of the charter it ran under, and those of the epochs before, first to newest. */
+  readonly enacted: Enactment
+  readonly earlier?: readonly Enactment[]
+  /** The receipts of the emergencies that the release rests on; none for almost every run. */
+  readonly emergencies?: readonly Logged[]
   /** The guest's evidence and what it is bound to. */
   readonly evidence: Evidence
   readonly binding: { readonly nonce: string; readonly seal: string; readonly sign: string; readonly charter: Hash; readonly head: string } // base64 where binary
@@ -51,7 +57,6 @@ export interface ReceiptBundle extends ReceiptLeg {
   /** Where keys were split: the other brokers that released to the same guest. */
   readonly others?: readonly ReceiptLeg[]
 }
-export interface Logged { readonly envelope: string; readonly proof: string }
 
 export interface VerifyReceiptOptions {
   /** Whose word counts for the log. There is no default: it is the verifier's own trust. */
@@ -70,6 +75,9 @@ export interface VerdictCheck { readonly id: string; readonly result: 'held' | '
 export interface Verdict {
   /** True when the guest or the broker is simulated: then no hardware vouches for the whole. */
   readonly simulated: boolean
+  /** True when the owner's grant was not enough and an emergency opened something: show it as loudly. */
+  readonly emergency: boolean
+  readonly emergencies: readonly EmergencyUse[]
   readonly lineage: Hash
   readonly charter: Hash
   readonly epoch: number
@@ -81,11 +89,17 @@ export interface Verdict {
   readonly claims: Claims
   readonly inputs: Json
   readonly outputs: readonly Subject[]
+  /** How each epoch came into force. */
+  readonly epochs: readonly Epoch[]
   readonly checks: readonly VerdictCheck[]
 }
+/** What an emergency opened in this run: which asset, until when (seconds since 1970), and who signed. */
+export interface EmergencyUse { readonly asset: Name; readonly sequence: number; readonly until: number; readonly signed: readonly Name[]; readonly line: string }
 
 /** How far the clocks of broker and witnesses may differ. */
 const SKEW_SECONDS = 300
+const CHARTERS_MAX = 1000
+const EMERGENCIES_MAX = 16
 const LIMITS = { bytes: 8 << 20, depth: 32, entries: 200_000, string: 1 << 20 }
 
 /** A bundle from a file, checked for shape. Refuses `receipt.parse`, `json.*` or what its parts refuse with. */
@@ -95,7 +109,7 @@ export function parseBundle(text: string | Uint8Array): Result<ReceiptBundle> {
     if (!isObject(value) || value['bundle'] !== BUNDLE) return refuse('receipt.parse', 'bundle', BUNDLE, isObject(value) ? shown(value['bundle']) : 'another value')
     only(value, ['bundle', 'charters', 'others', ...LEG], 'bundle')
     const charters = value['charters']
-    if (!Array.isArray(charters) || charters.length === 0 || charters.length > 1000) return refuse('receipt.parse', 'charters', 'the charters of the lineage', 'another value')
+    if (!Array.isArray(charters) || charters.length === 0 || charters.length > CHARTERS_MAX) return refuse('receipt.parse', 'charters', 'the charters of the lineage', 'another value')
     const others = value['others'] === undefined ? [] : list(value, 'others')
     if (others.length > OTHERS_MAX) refuse('receipt.parse', 'others', `at most ${OTHERS_MAX}`, String(others.length))
     return {
@@ -105,7 +119,7 @@ export function parseBundle(text: string | Uint8Array): Result<ReceiptBundle> {
   })
 }
 
-const LEG = ['ran', 'released', 'enacted', 'evidence', 'binding', 'broker']
+const LEG = ['ran', 'released', 'enacted', 'earlier', 'emergencies', 'evidence', 'binding', 'broker']
 const OTHERS_MAX = 31
 
 function readLeg(value: JsonObject): ReceiptLeg {
@@ -114,7 +128,9 @@ function readLeg(value: JsonObject): ReceiptLeg {
   only(broker, ['evidence', 'nonce', 'seal', 'key'], 'broker')
   only(binding, ['nonce', 'seal', 'sign', 'charter', 'head'], 'binding')
   return {
-    ran: logged(value, 'ran'), released: logged(value, 'released'), enacted: logged(value, 'enacted'), evidence: orRefuse(parseEvidence(value['evidence'])),
+    ran: logged(value, 'ran'), released: logged(value, 'released'), enacted: enactment(object(value, 'enacted'), 'enacted'), evidence: orRefuse(parseEvidence(value['evidence'])),
+    ...(value['earlier'] === undefined ? {} : { earlier: limited(value, 'earlier', CHARTERS_MAX).map((one, i) => enactment(one, `earlier[${i}]`)) }),
+    ...(value['emergencies'] === undefined ? {} : { emergencies: limited(value, 'emergencies', EMERGENCIES_MAX).map((one, i) => loggedOf(one, `emergencies[${i}]`)) }),
     binding: { nonce: textAt(binding, 'nonce'), seal: textAt(binding, 'seal'), sign: textAt(binding, 'sign'), charter: textAt(binding, 'charter') as Hash, head: textAt(binding, 'head') }, // compared below
     broker: { evidence: orRefuse(parseEvidence(broker['evidence'])), nonce: textAt(broker, 'nonce'), seal: textAt(broker, 'seal'), key: textAt(broker, 'key') },
   }
@@ -136,16 +152,17 @@ export function verifyReceipt(p: Primitives, bundle: ReceiptBundle, options: Ver
   })
 }
 
-interface Leg { readonly log: { readonly released: Included; readonly ran: Included }; readonly released: Receipt; readonly broker: Claims; readonly charter: Charter; readonly lineage: Hash; readonly claims: Claims }
+interface Leg { readonly log: InLog; readonly released: Receipt; readonly broker: Claims; readonly enacted: Enacted; readonly claims: Claims; readonly emergencies: readonly EmergencyUse[] }
 
 /** Everything that one broker's part must hold by itself, in the log that is its own. */
 function checkLeg(p: Primitives, leg: ReceiptLeg, charters: readonly Charter[], options: VerifyReceiptOptions): Leg {
-  const logs = [options.policy, ...options.otherPolicies ?? []].map(policy => attempt(() => checkLogged(p, leg, policy)))
+  const logs = [options.policy, ...options.otherPolicies ?? []].map(policy => attempt(() => ({ policy, log: checkLogged(p, leg, policy) })))
   // A log that no policy here is of is refused by the first; one that is known, for what is wrong with it.
-  const log = orRefuse(logs.find(one => one.ok) ?? logs.find(one => !one.ok && !['log.signature', 'log.origin'].includes(one.refusal.code)) ?? logs[0] ?? attempt(() => refuse('log.witnesses', 'policy', 'a policy', 'none')))
+  const { log, policy } = orRefuse(logs.find(one => one.ok) ?? logs.find(one => !one.ok && !['log.signature', 'log.origin'].includes(one.refusal.code)) ?? logs[0] ?? attempt(() => refuse('log.witnesses', 'policy', 'a policy', 'none')))
   const { released, broker } = checkReleased(p, leg, log.released)
-  const { charter, lineage } = checkEnacted(p, leg, charters, released)
-  return { log, released, broker, charter, lineage, claims: checkProgram(p, leg, charter, lineage, released) }
+  const enacted = checkEnacted(p, leg, charters, released, policy)
+  const emergencies = checkEmergencies(p, leg, enacted, released, log, policy)
+  return { log, released, broker, enacted, emergencies, claims: checkProgram(p, leg, enacted.charter, enacted.lineage, released) }
 }
 
 /** The legs are of one run, and of as many brokers as there are legs. */
@@ -157,8 +174,10 @@ function checkApart({ ran, binding, broker, others = [] }: ReceiptBundle): void 
   })
 }
 
+interface InLog { readonly released: Included; readonly ran: Included }
+
 /** Logged: each of the three receipts is in the log that the policy names, under a witnessed checkpoint, in this order. */
-function checkLogged(p: Primitives, bundle: ReceiptLeg, policy: LogPolicy): { released: Included; ran: Included } {
+function checkLogged(p: Primitives, bundle: ReceiptLeg, policy: LogPolicy): InLog {
   const included = (part: Logged) => orRefuse(verifyProof(p, utf8(part.envelope), part.proof, policy))
   const [enacted, released, ran] = [included(bundle.enacted), included(bundle.released), included(bundle.ran)]
   if (enacted.index >= released.index || released.index >= ran.index) refuse('log.proof', 'index', 'enacted before released before ran', `${enacted.index}, ${released.index}, ${ran.index}`)
@@ -176,7 +195,6 @@ function checkReleased(p: Primitives, bundle: ReceiptLeg, seen: Included): { rel
   const bound = toHex(helloData(p, { nonce: fromBase64(broker.nonce), seal: fromBase64(broker.seal), sign: broker.key }))
   if (claims.reportData !== bound) refuse('evidence.report-data', 'broker.evidence', bound, claims.reportData)
   orRefuse(verifyReceiptSignature(p, receipt, broker.key))
-  orRefuse(verifyReceiptSignature(p, typed(bundle.enacted, 'enacted'), broker.key))
   return { released: receipt, broker: claims }
 }
 
@@ -187,30 +205,46 @@ function checkGuarded(claims: Claims, at: string): void {
   if (claims.facts.kind === 'snp' && claims.facts.vmpl !== 0) refuse('appraisal.vmpl', `${at}.vmpl`, '0', String(claims.facts.vmpl))
 }
 
+/** Enacted: an unbroken chain of charters, each with the approvals that the one before it demands; the release names the newest. */
+function checkEnacted(p: Primitives, bundle: ReceiptLeg, charters: readonly Charter[], released: Receipt, policy: LogPolicy): Enacted {
+  const enacted = orRefuse(verifyEnacted(p, charters, [...bundle.earlier ?? [], bundle.enacted], policy))
+  same('receipt.charter', 'released.charter', enacted.digest, released.predicate['charter'])
+  same('receipt.charter', 'released.lineage', enacted.lineage, released.predicate['lineage'])
+  return enacted
+}
+
 /**
- * Enacted: an unbroken chain of charters, and over exactly the bytes of the newest the approvals it needs: of every party
- * for a first epoch, of those whom its review names for a later one.
+ * In an emergency: for each released asset that names one, its logged receipt, signed by the quorum of the charter, for a
+ * grant of exactly this asset and program that had not ended. A receipt in the bundle that opened nothing is refused.
  */
-function checkEnacted(p: Primitives, bundle: ReceiptLeg, charters: readonly Charter[], released: Receipt): { charter: Charter; lineage: Hash } {
-  const digests = charters.map(charter => charterDigest(p, charter))
-  charters.forEach((charter, i) => {
-    if (charter.epoch !== i + 1 || charter.prev !== digests[i - 1]) refuse('receipt.charter', `charters[${i}]`, `epoch ${i + 1} after ${digests[i - 1] ?? 'nothing'}`, `epoch ${charter.epoch} after ${charter.prev ?? 'nothing'}`)
+function checkEmergencies(p: Primitives, bundle: ReceiptLeg, enacted: Enacted, released: Receipt, log: InLog, policy: LogPolicy): EmergencyUse[] {
+  const known = new Map((bundle.emergencies ?? []).map((part, i) => emergencyOf(p, part, enacted, log, policy, `emergencies[${i}]`)).map(one => [one.sequence, one]))
+  const program = textAt(object(released.predicate, 'program'), 'name')
+  const uses = list(released.predicate, 'assets').filter(asset => asset['emergency'] !== undefined).map(released_ => {
+    const [asset, sequence] = [textAt(released_, 'asset'), number(released_, 'emergency')]
+    const one = known.get(sequence) ?? refuse('emergency.bounds', `released.assets (${asset})`, `the receipt of emergency ${sequence}`, 'none')
+    const wanted = { asset, to: program, can: released_['can'] ?? '', ...(released_['as'] === undefined ? {} : { as: released_['as'] }) }
+    const { asset: of, to, can, as } = one.grant
+    if (jcs(wanted) !== jcs({ asset: of, to, can, as })) refuse('emergency.bounds', `released.assets (${asset})`, jcs({ asset: of, to, can, as }), jcs(wanted))
+    const time = number(released.predicate, 'time')
+    if (time >= one.until) refuse('emergency.ended', 'released.time', `a time before ${one.until}`, String(time))
+    return { asset, sequence, until: one.until, signed: one.signed, line: emergencyLine(one) }
   })
-  const [lineage, digest, charter] = [digests[0], digests[digests.length - 1], charters[charters.length - 1]]
-  if (lineage === undefined || digest === undefined || charter === undefined) return refuse('receipt.charter', 'charters', 'at least one', 'none')
-  const enacted = typed(bundle.enacted, 'enacted')
-  for (const [name, receipt] of [['released', released], ['enacted', enacted]] as const) {
-    same('receipt.charter', `${name}.charter`, digest, receipt.predicate['charter'])
-    same('receipt.charter', `${name}.lineage`, lineage, receipt.predicate['lineage'])
-  }
-  const approvals = enacted.predicate['approvals']
-  if (!Array.isArray(approvals)) return refuse('receipt.charter', 'enacted.approvals', 'the approvals', 'none')
-  const acts = approvals.map((act, i) => parseAct(act, `enacted.approvals[${i}]`))
-  const prev = charters[charters.length - 2]
-  if (prev === undefined) orRefuse(founded(p, charter, lineage, acts))
-  // Whether the notice had passed is not judged here, and the verdict says so.
-  else orRefuse(actsSatisfy(p, { lineage, prev, next: charter, digest, proposedAt: 0 }, orRefuse(review(p, prev, charter)), acts, Number.MAX_SAFE_INTEGER))
-  return { charter, lineage }
+  if ((released.predicate['emergency'] === true) !== uses.length > 0) refuse('emergency.bounds', 'released.emergency', String(uses.length > 0), shown(released.predicate['emergency']))
+  if (known.size !== (bundle.emergencies?.length ?? 0) || [...known.keys()].some(sequence => !uses.some(use => use.sequence === sequence))) refuse('receipt.parse', 'emergencies', 'the receipts of emergencies that opened something, each once', `${bundle.emergencies?.length ?? 0} for ${uses.length} assets`)
+  return uses
+}
+
+/** An emergency as its receipt proves it: logged between enactment and release, and agreed on at the time it states. */
+function emergencyOf(p: Primitives, part: Logged, { lineage, charter, digest, epochs }: Enacted, log: InLog, policy: LogPolicy, at: string): Emergency {
+  const seen = orRefuse(verifyProof(p, utf8(part.envelope), part.proof, policy))
+  const enactedAt = epochs[epochs.length - 1]?.index ?? 0
+  if (seen.index <= enactedAt || seen.index >= log.released.index) refuse('log.proof', `${at}.index`, `an entry between ${enactedAt} and ${log.released.index}`, String(seen.index))
+  const receipt = statementOf(p, part, 'emergency', { lineage, charter: digest }, at)
+  const time = number(receipt.predicate, 'time')
+  if (seen.time > 0 && time > seen.time + SKEW_SECONDS) refuse('log.proof', `${at}.time`, `at most ${seen.time + SKEW_SECONDS}`, String(time))
+  const acts = actsIn(receipt.predicate['acts'], `${at}.acts`)
+  return orRefuse(emergencyAgreed(p, { lineage, charter, digest }, acts[0]?.subject, acts, time))
 }
 
 /** Named: the guest's evidence holds, is bound to this release, and measures the program that the charter names. */
@@ -239,7 +273,8 @@ function checkProgram(p: Primitives, bundle: ReceiptLeg, charter: Charter, linea
 function checkSigned(p: Primitives, bundle: ReceiptBundle, legs: readonly Leg[], options: VerifyReceiptOptions): Receipt {
   const ran = typed(bundle.ran, 'ran')
   orRefuse(verifyReceiptSignature(p, ran, bundle.binding.sign))
-  const [{ charter, released } = refuse('receipt.parse', 'bundle', 'a leg', 'none')] = legs
+  const [{ enacted: { charter }, released } = refuse('receipt.parse', 'bundle', 'a leg', 'none')] = legs
+  const emergencies = emergenciesOf(legs)
   const named: JsonObject[] = [ran.predicate, ...(ran.predicate['also'] === undefined ? [] : list(ran.predicate, 'also'))]
   ;[bundle, ...bundle.others ?? []].forEach((leg, i) => {
     const digest = hashOf(p, utf8(leg.released.envelope))
@@ -256,7 +291,7 @@ function checkSigned(p: Primitives, bundle: ReceiptBundle, legs: readonly Leg[],
     const given = releasedTo.filter(one => inputOf(one) === inputOf(input))
     if (given.length === 0) refuse('receipt.subject', `ran.inputs (${asset})`, releasedTo.map(inputOf).join(', '), textAt(input, 'digest'))
     checkShares(ran, asset, given)
-    if (!charter.grants.some(grant => grant.asset === asset && grant.to === program['name'])) refuse('grant.none', `ran.inputs (${asset})`, `a grant of ${asset}`, 'none')
+    if (!emergencies.some(use => use.asset === asset) && !charter.grants.some(grant => grant.asset === asset && grant.to === program['name'])) refuse('grant.none', `ran.inputs (${asset})`, `a grant of ${asset}`, 'none')
   }
   for (const digest of options.outputs ?? []) if (!ran.subject.some(subject => subject.digest.sha256 === digest)) refuse('receipt.subject', 'ran.subject', ran.subject.map(subject => subject.name).join(', '), digest)
   return ran
@@ -278,26 +313,31 @@ function checkShares(ran: Receipt, asset: string, given: readonly JsonObject[]):
 
 const splitsOf = (ran: Receipt): JsonObject[] => (ran.predicate['splits'] === undefined ? [] : list(ran.predicate, 'splits'))
 
+/** Each once, whichever brokers released under it. */
+const emergenciesOf = (legs: readonly Leg[]): EmergencyUse[] => [...new Map(legs.flatMap(leg => leg.emergencies).map(use => [`${use.asset} ${use.sequence}`, use])).values()]
+
 interface Verified extends Leg { legs: readonly Leg[]; ran: Receipt }
 
 function verdictOf(bundle: ReceiptBundle, options: VerifyReceiptOptions, verified: Verified): Verdict {
-  const { log, released, charter, lineage, claims, legs, ran } = verified
+  const { log, released, enacted: { charter, lineage, epochs }, claims, legs, ran } = verified
+  const emergencies = emergenciesOf(legs)
   if (options.lineage !== undefined) same('receipt.charter', 'charters[0]', options.lineage, lineage)
   for (const [known, one, at] of legs.flatMap(leg => [[options.measurements, leg.claims, 'claims.measurement'], [options.brokers, leg.broker, 'broker.measurement']] as const)) {
     if (known !== undefined && !known.includes(one.measurement)) refuse('appraisal.measurement', at, known.join(', '), one.measurement)
   }
   return {
-    simulated: legs.some(leg => leg.claims.simulated || leg.broker.simulated), lineage, charter: bundle.binding.charter, epoch: charter.epoch, name: charter.name, program: textAt(object(ran.predicate, 'program'), 'name'),
-    releasedAt: number(released.predicate, 'time'), witnessedAt: log.ran.time, claims, inputs: ran.predicate['inputs'] ?? [], outputs: ran.subject, checks: checksOf(options, verified),
+    simulated: legs.some(leg => leg.claims.simulated || leg.broker.simulated), emergency: emergencies.length > 0, emergencies, epochs, lineage, charter: bundle.binding.charter, epoch: charter.epoch, name: charter.name, program: textAt(object(ran.predicate, 'program'), 'name'),
+    releasedAt: number(released.predicate, 'time'), witnessedAt: log.ran.time, claims, inputs: ran.predicate['inputs'] ?? [], outputs: ran.subject, checks: checksOf(options, bundle, verified),
   }
 }
 
 /** What held, and as loudly what was not looked at. */
-function checksOf(options: VerifyReceiptOptions, { log, broker, charter, lineage, claims, legs, ran }: Verified): VerdictCheck[] {
+function checksOf(options: VerifyReceiptOptions, bundle: ReceiptBundle, { log, broker, enacted, claims, legs, ran }: Verified): VerdictCheck[] {
   const held = (id: string, detail: string): VerdictCheck => ({ id, result: 'held', detail })
   const skipped = (id: string, detail: string): VerdictCheck => ({ id, result: 'not made', detail })
   const lacking = [shortfall(claims), legs.map(leg => shortfall(leg.broker)).find(one => one !== undefined)]
   const simulated = { guest: legs.some(leg => leg.claims.simulated), broker: legs.some(leg => leg.broker.simulated) }
+  const { lineage } = enacted
   return [
     held('log', `entry ${log.ran.index} of ${log.ran.checkpoint.origin}, ${log.ran.witnesses} witness(es)`),
     ...([options.policy, ...options.otherPolicies ?? []].every(policy => policy.quorum !== NOBODY) ? [] : [skipped('witnesses', 'a policy asks for none: whoever holds the log\'s key could have shown others another log')]),
@@ -305,14 +345,30 @@ function checksOf(options: VerifyReceiptOptions, { log, broker, charter, lineage
     ...splitsOf(ran).map(split => held('shares', `${textAt(split, 'asset')}: ${number(split, 'need')} of ${number(split, 'of')} brokers had to agree, and did`)),
     options.brokers === undefined ? skipped('broker', `broker ${broker.measurement.slice(0, 16)}… was not compared: no reference value given`) : held('broker', 'a known broker'),
     options.lineage === undefined ? skipped('lineage', `${lineage} was not compared: anybody can write a charter of this name`) : held('lineage', 'the expected one'),
-    held('charter', charter.epoch === 1 ? `approved by ${Object.keys(charter.parties).join(', ')}` : `epoch ${charter.epoch}, approved by those it touches`),
-    ...(charter.epoch === 1 ? [] : [skipped('approvals', `of the epochs before ${charter.epoch} the chain holds; their approvals and every notice stand in the log`)]),
+    ...legs.flatMap((leg, i) => charterChecks(leg.enacted, [bundle, ...bundle.others ?? []][i]?.broker.key ?? '', i)),
+    ...emergenciesOf(legs).map(use => held('emergency', use.line)),
     held('evidence', `${claims.tee}, ${claims.product}, bound to this session`), held('program', 'measured as the charter names it'),
     options.measurements === undefined ? skipped('measurement', `guest runtime ${claims.measurement.slice(0, 16)}… was not compared: no reference value given`) : held('measurement', 'a known guest runtime'),
     lacking.every(one => one === undefined) ? held('patch levels', 'guest and broker at or above the minimum that this version knows') : skipped('patch levels', `guest: ${lacking[0] ?? 'enough'}; broker: ${lacking[1] ?? 'enough'}`),
     held('receipt', 'signed by the key that the evidence is bound to'),
     options.outputs === undefined ? skipped('outputs', 'no output file given') : held('outputs', `${options.outputs.length} file(s) are outputs of this run`),
     ...(simulated.guest || simulated.broker ? [skipped('hardware', `SIMULATED: no hardware vouches for ${simulated.guest && simulated.broker ? 'any of this' : simulated.guest ? 'the guest' : 'the broker'}`)] : []),
+  ]
+}
+
+/** How the charter came into force, epoch by epoch, and what of it is a broker's word. */
+function charterChecks({ charter, epochs }: Enacted, broker: string, leg: number): VerdictCheck[] {
+  const stated = epochs.filter(one => one.notice === 'stated').map(one => one.epoch)
+  const others = epochs.filter(one => one.key !== broker).map(one => one.epoch)
+  const signed = (one: Epoch) => `${one.change === 'founded' ? 'founded' : one.change === 'narrow' ? 'narrowed' : 'widened'} by ${one.signed.join(', ')}`
+  const newest = epochs[epochs.length - 1]
+  const check = (id: string, result: VerdictCheck['result'], detail: string): VerdictCheck => ({ id, result, detail: leg === 0 ? detail : `${detail} (log ${leg + 1})` })
+  return [
+    check('charter', 'held', newest === undefined || charter.epoch === 1 ? `approved by ${Object.keys(charter.parties).join(', ')}` : `epoch ${charter.epoch}, ${signed(newest)}; the ${charter.epoch - 1} before it approved as their reviews ask`),
+    ...(epochs.some(one => one.notice === 'proven') ? [check('notice', 'held', `of epoch ${epochs.filter(one => one.notice === 'proven').map(one => one.epoch).join(', ')}: between two witnessed heads`)] : []),
+    ...(stated.length === 0 ? [] : [check('notice', 'not made', `of epoch ${stated.join(', ')}: that it had passed is a broker's word; the log has the entries`)]),
+    ...(charter.epoch === 1 ? [] : [check('vetoes', 'not made', 'that nobody vetoed is a broker\'s word; the log would show it')]),
+    ...(others.length === 0 ? [] : [check('enactment', 'not made', `of epoch ${others.join(', ')}: by a broker whose evidence is not in this file; what its parties signed holds`)]),
   ]
 }
 
@@ -342,10 +398,20 @@ function list(from: JsonObject, key: string): JsonObject[] {
   return value.map(one => (isObject(one) ? one : refuse('receipt.parse', key, 'objects', 'another value')))
 }
 
-function logged(from: JsonObject, key: string): Logged {
-  const part = object(from, key)
-  only(part, ['envelope', 'proof'], key)
+const logged = (from: JsonObject, key: string): Logged => loggedOf(object(from, key), key)
+
+function loggedOf(part: JsonObject, at: string, more: readonly string[] = []): Logged {
+  only(part, ['envelope', 'proof', ...more], at)
   return { envelope: textAt(part, 'envelope'), proof: textAt(part, 'proof') }
+}
+
+function enactment(part: JsonObject, at: string): Enactment {
+  return { ...loggedOf(part, at, ['proposed']), ...(part['proposed'] === undefined ? {} : { proposed: logged(part, 'proposed') }) }
+}
+
+function limited(from: JsonObject, key: string, max: number): JsonObject[] {
+  const values = list(from, key)
+  return values.length <= max ? values : refuse('receipt.parse', key, `at most ${max}`, String(values.length))
 }
 
 function textAt(from: JsonObject, key: string): string {

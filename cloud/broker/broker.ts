@@ -15,6 +15,7 @@ import type { Hash } from '@cloister/core/charter/types'
 import type { Primitives, Random } from '@cloister/core/crypto/primitives'
 import type { Evidence } from '@cloister/core/evidence/claims'
 import type { JsonObject } from '@cloister/core/bytes/json'
+import type { Logged } from '@cloister/core/enacted'
 import { encodeReceipt, parseReceipt, verifyReceiptSignature } from '@cloister/core/receipt/receipt'
 import { attempt, attemptAsync, orRefuse, refusalOf, Refused, refuse, type Result } from '@cloister/core/refusal'
 import { helloData } from '@cloister/core/seal/binding'
@@ -30,7 +31,7 @@ import type { Challenge, DepositRequest, Effect, Event, Reply, Rules } from './e
 import { makeNonce, readNonce } from './nonce.ts'
 import { actRequest, foundRequest, helloRequest, joinRequest, proposalRequest, putRequest, receiptRequest, releaseRequest, type PutRequest } from './requests.ts'
 import { JOIN, ownMeasurement, sealIdentity } from './join.ts'
-import { read, stateOf, type Change, type State } from './state.ts'
+import { keys, read, stateOf, type Change, type State } from './state.ts'
 
 /** The machine that the broker runs in. */
 export interface BrokerMachine {
@@ -79,7 +80,7 @@ export interface Broker {
   act(body: JsonObject): Answer
   deposit(body: JsonObject): Answer
   charter(lineage: Hash): Answer
-  /** Charters of all epochs, first to newest. */
+  /** Charters of all epochs, first to newest, the receipts of their enactments, and of the emergencies of the newest. */
   epochs(lineage: Hash): Answer
   /** Housekeeping; call it every minute or so. */
   tick(): Answer
@@ -230,7 +231,10 @@ class LocalBroker implements Broker {
   async epochs(lineage: Hash): Answer {
     return attemptAsync(async () => {
       const state = await this.#state()
-      return { charters: newest(state, lineage).lineage.history.map(digest => read.charter(state, digest)?.charter) }
+      const { history, emergencies = [] } = newest(state, lineage).lineage
+      const records = history.map(digest => read.charter(state, digest) ?? refuse('store.corrupt', keys.charter(digest), 'a charter of the lineage', 'none'))
+      const enactments = await Promise.all(records.map(async ({ enacted, proposed }) => ({ ...await this.#logged(enacted.index), ...(proposed === undefined ? {} : { proposed: await this.#logged(proposed.index) }) })))
+      return { charters: records.map(({ charter }) => charter), enactments, emergencies: await Promise.all(emergencies.map(async one => ({ sequence: one.sequence, ...await this.#logged(one.logged.index) }))) }
     })
   }
 
@@ -324,7 +328,7 @@ class LocalBroker implements Broker {
       const changes: Change[] = []
       const entries: string[] = []
       const done = jobs.map(job => {
-        const event = job.make({ now: clock(), head: { time: head.time, witnesses: head.witnesses, size: head.size }, next: size + entries.length })
+        const event = job.make({ now: clock(), head: { time: head.time, witnesses: head.witnesses, size: head.size, text: head.text }, next: size + entries.length })
         const result = step(this.#rules, state, event)
         const receipts = result.effects.flatMap(effect => this.#entryOf(effect))
         state = result.state
@@ -393,8 +397,13 @@ class LocalBroker implements Broker {
 
   /** The receipt of an enactment, and its proof. */
   async #enactment(index: number): Promise<{ enacted: string; proof: string }> {
+    const { envelope, proof } = await this.#logged(index)
+    return { enacted: envelope, proof }
+  }
+
+  async #logged(index: number): Promise<Logged> {
     const entry = await this.ledger.entry(index) ?? refuse('store.corrupt', 'log', `entry ${index}`, 'nothing')
-    return { enacted: fromUtf8(entry), proof: orRefuse(await this.ledger.prove(index)) }
+    return { envelope: fromUtf8(entry), proof: orRefuse(await this.ledger.prove(index)) }
   }
 
   async #proofOf(reply: Reply, head: Head): Promise<string | undefined> {

@@ -1,7 +1,8 @@
 // Emergencies through the broker: acts until the quorum is there, releases until the end, and nothing after it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { emergencySubject } from '@cloister/core/charter/emergency'
+import { emergencySubject, type Emergency } from '@cloister/core/charter/emergency'
+import { emergencyLine } from '@cloister/core/charter/explain'
 import type { Charter, Grant } from '@cloister/core/charter/types'
 import { orRefuse } from '@cloister/core/refusal'
 import { parseReceipt } from '@cloister/core/receipt/receipt'
@@ -31,6 +32,10 @@ test('an emergency: the quorum first, then releases that say so, then by itself 
   const first = orRefuse(await run(world, broker, asked))
   const { predicate } = orRefuse(parseReceipt(String(first.answer['receipt'])))
   assert.deepEqual([predicate['emergency'], JSON.parse(JSON.stringify(predicate['emergencies']))], [true, [{ asset: 'b-claims', sequence: 1, signed: ['alpha', 'bravo'], until: START + 3600 }]])
+  const epochs = orRefuse(await broker.epochs(world.lineage)) as unknown as { emergencies: { sequence: number; envelope: string }[] } // the broker's own form
+  assert.deepEqual(epochs.emergencies.map(one => [one.sequence, one.envelope === done['receipt']]), [[1, true]])
+  const [shown] = orRefuse(await broker.charter(world.lineage))['emergencies'] as Emergency[] // the broker's own form
+  assert.match(emergencyLine(shown ?? assert.fail()), /^EMERGENCY 1: b-claims → match \(read\) without its owner's grant, until .*, signed by alpha, bravo$/)
   const plain = orRefuse(await run(world, broker, { assets: ['a-claims'] }))
   assert.equal(orRefuse(parseReceipt(String(plain.answer['receipt']))).predicate['emergency'], undefined)
   assert.equal(codeOf(await run(world, await world.open(), asked)), 'ok', 'another start of the broker knows it')

@@ -2,12 +2,12 @@
  * Emergencies in the broker: acts are kept until the quorum of `change.emergency` has signed the same grant; its receipt is
  * logged, and from then on `decide` knows the grant until it ends. What an emergency may be is `core/charter/emergency`.
  */
-import { emergencyAgreed, type Emergency } from '@cloister/core/charter/emergency'
+import { emergencyAgreed } from '@cloister/core/charter/emergency'
 import type { Act } from '@cloister/core/charter/acts'
 import { refuse, orRefuse, Refused } from '@cloister/core/refusal'
 import type { Event, Outcome, Rules } from './events.ts'
 import { checkAct, newest, setLineage, withOpenAct } from './lineage.ts'
-import type { Lineage, State } from './state.ts'
+import type { Lineage, RunningEmergency, State } from './state.ts'
 
 /** One party's signature on an emergency; with the last one needed it runs. The number in its subject is the next of the lineage, so no act of an earlier one counts. */
 export function emergency(rules: Rules, state: State, { act, now, next, head }: Event & { readonly act: Act }): Outcome {
@@ -23,7 +23,7 @@ export function emergency(rules: Rules, state: State, { act, now, next, head }: 
   const sequence = Number(act.subject?.split(' ')[0])
   const wanted = (lineage.emergencyCount ?? 0) + 1
   if (sequence !== wanted) refuse('emergency.bounds', 'act.subject', `number ${wanted}`, String(sequence), 'each emergency is a new act, with the next number')
-  const changed: Lineage = agreed.ok ? running(lineage, agreed.value, now) : { ...lineage, emergencyActs: acts }
+  const changed: Lineage = agreed.ok ? running(lineage, { ...agreed.value, logged: { index: next } }, now) : { ...lineage, emergencyActs: acts }
   const signed = acts.filter(one => one.subject === act.subject)
   return {
     changes: setLineage(changed),
@@ -36,7 +36,7 @@ export function emergency(rules: Rules, state: State, { act, now, next, head }: 
 }
 
 /** Those that have ended are forgotten; acts for this number are spent. */
-function running(lineage: Lineage, one: Emergency, now: number): Lineage {
+function running(lineage: Lineage, one: RunningEmergency, now: number): Lineage {
   const others = (lineage.emergencies ?? []).filter(({ until }) => until > now)
   if (others.length >= RUNNING_MAX) refuse('broker.request', 'act', `at most ${RUNNING_MAX} emergencies at once`, 'one more')
   return { ...lineage, emergencies: [...others, one], emergencyCount: one.sequence, emergencyActs: [] }

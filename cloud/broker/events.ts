@@ -29,7 +29,7 @@ export interface Rules {
 }
 
 /** The newest witnessed head: its size, how many witnesses cosigned it, and the time at which enough of them had. */
-export interface HeadView { readonly time: number; readonly witnesses: number; readonly size: number }
+export interface HeadView { readonly time: number; readonly witnesses: number; readonly size: number; readonly text?: string } // text: the checkpoint itself, for receipts that prove a time
 
 export interface ReleaseRequest {
   readonly charter: Hash

@@ -3,6 +3,8 @@ import { test } from 'node:test'
 import { fromHex } from '@cloister/core/bytes/hex'
 import { programIdentity } from '@cloister/core/charter/canonical'
 import { formatKey } from '@cloister/core/crypto/keys'
+import { verifyEnacted, type Enactment } from '@cloister/core/enacted'
+import { parseReceipt } from '@cloister/core/receipt/receipt'
 import { orRefuse } from '@cloister/core/refusal'
 import type { Verb } from '@cloister/core/charter/acts'
 import type { Charter } from '@cloister/core/charter/types'
@@ -274,4 +276,46 @@ test('a superseded program is void at enactment, under the old charter and under
   assert.equal(codeOf(await run(world, broker, { hostData: fromHex(identity(world.charter).slice(7)) })), 'program.mismatch')
   assert.equal(codeOf(await run(world, broker)), 'ok')
   assert.notEqual(identity(next), identity(world.charter))
+})
+
+test('what a broker says about its epochs verifies offline: founded, widened after a proven notice, narrowed', async () => {
+  const world = newWorld()
+  const broker = await ready(world)
+  const wide = wider(world)
+  orRefuse(await propose(world, broker, wide))
+  for (const party of ['alpha', 'bravo']) orRefuse(await say(world, broker, party, 'approve', wide))
+  world.now += 3600
+  orRefuse(await say(world, broker, 'alpha', 'enact', wide))
+  const narrow = successor(wide, next => { next.grants = next.grants.filter(grant => grant.asset !== 'b-claims') })
+  orRefuse(await propose(world, broker, narrow, 'bravo'))
+  for (const party of ['alpha', 'bravo']) orRefuse(await say(world, broker, party, 'approve', narrow))
+  orRefuse(await say(world, broker, 'alpha', 'veto', narrow))
+  orRefuse(await say(world, broker, 'bravo', 'enact', narrow))
+  const said = orRefuse(await broker.epochs(world.lineage)) as unknown as { charters: Charter[]; enactments: Enactment[] } // the broker's own form
+  const { epochs } = orRefuse(verifyEnacted(p, said.charters, said.enactments, broker.ledger.policy))
+  assert.deepEqual(epochs.map(({ change, signed, notice, key }) => [change, signed.join(), notice, key === broker.key]), [['founded', 'alpha,bravo', 'none', true], ['widen', 'alpha,bravo', 'proven', true], ['narrow', 'bravo', 'none', true]])
+})
+const carol = Array.from({ length: 9 }, (_, i) => generateSigner('ml-dsa-65', new Uint8Array(32).fill(i + 1)))
+test('a receipt of an enactment holds what justifies it, whatever else was said, and says when that is too much', async () => {
+  const world = newWorld({ notice: '0s', edit: charter => {
+    const parties = charter['parties'] as Record<string, { keys: string[]; need?: number }> // the fixture's own
+    parties['carol'] = { keys: carol.map(one => formatKey(one.publicKey)), need: 9 }
+  } })
+  const broker = await world.open()
+  const acts = (charter: Charter) => [...['alpha', 'bravo'].map(party => actOf(world, party, 'approve', charter)), ...carol.map(one => actOf({ ...world, parties: { carol: one } }, 'carol', 'approve', charter))]
+  assert.equal(codeOf(await broker.found(wire({ charter: charterJson(world.charter), acts: acts(world.charter) }))), 'charter.limit', 'nine keys of ML-DSA-65')
+  const smaller = newWorld({ notice: '0s', edit: charter => {
+    const parties = charter['parties'] as Record<string, { keys: string[]; need?: number }> // the fixture's own
+    parties['carol'] = { keys: carol.map(one => formatKey(one.publicKey)) }
+  } })
+  const other = await smaller.open()
+  const founding = acts(smaller.charter).map(act => ({ ...act }))
+  orRefuse(await other.found(wire({ charter: charterJson(smaller.charter), acts: founding })))
+  const next = successor(smaller.charter, charter => { charter.grants = charter.grants.filter(grant => grant.asset !== 'b-claims') })
+  orRefuse(await propose(smaller, other, next, 'bravo'))
+  for (const one of carol) orRefuse(await other.act(wire({ act: actOf({ ...smaller, parties: { carol: one } }, 'carol', 'approve', next) })))
+  orRefuse(await say(smaller, other, 'bravo', 'approve', next))
+  const enacted = orRefuse(await say(smaller, other, 'bravo', 'enact', next))
+  const { approvals } = orRefuse(parseReceipt(String(enacted['receipt']))).predicate
+  assert.deepEqual((approvals as { party: string }[]).map(one => one.party), ['bravo'], 'nobody fills a receipt with approvals that were not asked for') // the broker's own list
 })

@@ -2,7 +2,7 @@
  * The life of a charter in the broker (charter.md section 7): founded, proposed, approved, vetoed, enacted, revoked. What
  * a change touches and who must sign is `core/charter`; here stands what happens to state and log.
  */
-import { actsSatisfy, founded, signers, type Act } from '@cloister/core/charter/acts'
+import { actsSatisfy, countingActs, founded, signers, type Act } from '@cloister/core/charter/acts'
 import { charterDigest, programIdentity } from '@cloister/core/charter/canonical'
 import { own } from '@cloister/core/charter/parse'
 import { review, type Review } from '@cloister/core/charter/review'
@@ -11,7 +11,7 @@ import { orRefuse, refuse } from '@cloister/core/refusal'
 import { rotate } from './assets.ts'
 import { emergency } from './emergency.ts'
 import { checkAct, newest, setLineage, versionsAfter, withOpenAct } from './lineage.ts'
-import type { Effect, Event, Outcome, Rules } from './events.ts'
+import type { Effect, Event, HeadView, Outcome, Rules } from './events.ts'
 import { keys, read, type Change, type Lineage, type Proposal, type State } from './state.ts'
 
 /** Epoch 1: with the approval of every party it is in force at once. Founding again what stands already changes nothing. */
@@ -27,8 +27,8 @@ export function found(rules: Rules, state: State, event: Event & { readonly char
     revoked: false, revokedAssets: [], revokedPrograms: [], revocations: [], versions: versionsAfter({}, charter, []),
   }
   return {
-    changes: [...setLineage(fresh), { key: keys.charter(lineage), value: { lineage, charter } }],
-    effects: [logEnacted(fresh, charter, undefined, acts)],
+    changes: [...setLineage(fresh), { key: keys.charter(lineage), value: { lineage, charter, enacted: { index: next } } }],
+    effects: [logEnacted(rules, { lineage: fresh, charter, acts })],
     reply: { logged: { index: next }, body: { lineage, digest: lineage, epoch: 1 } },
   }
 }
@@ -108,11 +108,11 @@ function enact(rules: Rules, state: State, { act, next, head, now }: ActEvent): 
   }
   return {
     changes: [
-      ...setLineage(enacted), { key: keys.charter(act.digest), value: { lineage: lineage.lineage, charter: successor } },
+      ...setLineage(enacted), { key: keys.charter(act.digest), value: { lineage: lineage.lineage, charter: successor, enacted: { index: next }, proposed: proposal.proposed } },
       // Every other proposal stood on the old charter: stale, whoever wanted it.
       ...state.keys(keys.proposals(lineage.lineage)).map(key => ({ key })),
     ],
-    effects: [logEnacted(enacted, successor, reviewed, proposal.acts)],
+    effects: [logEnacted(rules, { lineage: enacted, charter: successor, acts: proposal.acts, prev: charter, reviewed, ...noticeOf(proposal, reviewed, head) })],
     reply: { logged: { index: next }, body: { lineage: lineage.lineage, digest: act.digest, epoch: successor.epoch, change: reviewed.change } },
   }
 }
@@ -176,7 +176,7 @@ function revokedBy(rules: Rules, lineage: Lineage, charter: Charter, subject: st
 export function included(state: State, { head }: Event): Change[] {
   return state.keys('broker/proposal/').flatMap(key => {
     const proposal = state.get(key) as Proposal // the prefix holds proposals only
-    return proposal.includedAt !== undefined || proposal.proposed.index >= head.size ? [] : [{ key, value: { ...proposal, includedAt: head.time } }]
+    return proposal.includedAt !== undefined || proposal.proposed.index >= head.size ? [] : [{ key, value: { ...proposal, includedAt: head.time, ...(head.text === undefined ? {} : { includedHead: head.text }) } }]
   })
 }
 
@@ -205,8 +205,24 @@ function listedAnew(rules: Rules, lineage: Hash, prev: Charter, next: Charter, i
   return name !== undefined && named(prev) === undefined && next.grants.some(grant => grant.to === name)
 }
 
-function logEnacted(lineage: Lineage, charter: Charter, reviewed: Review | undefined, acts: readonly Act[]): Effect {
-  return logCharter('enacted', lineage.lineage, lineage.digest, { epoch: charter.epoch, ...(charter.prev === undefined ? {} : { prev: charter.prev }), change: reviewed?.change ?? 'founded', touched: reviewed?.lines ?? [], approvals: acts.filter(act => act.verb === 'approve') })
+/** The head that has the proposal, and the one under which the notice has passed: a verifier needs no broker's clock. */
+function noticeOf({ includedHead }: Proposal, { notice }: Review, head: HeadView): { notice?: { from: string; until: string } } {
+  return notice === 0 || includedHead === undefined || head.text === undefined ? {} : { notice: { from: includedHead, until: head.text } }
+}
+
+interface Enacting { readonly lineage: Lineage; readonly charter: Charter; readonly acts: readonly Act[]; readonly prev?: Charter; readonly reviewed?: Review; readonly notice?: { readonly from: string; readonly until: string } }
+
+/** The receipt of an enactment carries everything that justifies it (core/enacted.ts judges it), and no more. Leaves with `charter.limit` when that is too long for an entry of the log. */
+function logEnacted(rules: Rules, { lineage, charter, acts, prev, reviewed, notice }: Enacting): Effect {
+  const asked = reviewed === undefined ? [] : unique([...reviewed.sign, ...reviewed.oneOf.flat(), ...reviewed.quorum?.of ?? []])
+  const parties = asked.length > 0 ? asked : Object.keys({ ...prev?.parties, ...charter.parties })
+  const counting = (verb: Act['verb']) => countingActs(rules.p, prev === undefined ? [charter] : [prev, charter], acts.filter(act => act.verb === verb), parties)
+  const vetoes = counting('veto')
+  const predicate = { epoch: charter.epoch, ...(charter.prev === undefined ? {} : { prev: charter.prev }), change: reviewed?.change ?? 'founded', approvals: counting('approve'), ...(vetoes.length === 0 ? {} : { vetoes }), ...(notice === undefined ? {} : { notice }) }
+  const size = JSON.stringify(predicate).length
+  if (size > RECEIPT_BYTES) refuse('charter.limit', 'acts', `approvals of at most ${RECEIPT_BYTES} bytes in one receipt`, `${size}`, 'let fewer parties sign with keys of ML-DSA')
+  const { touched, room } = { touched: reviewed?.lines ?? [], room: RECEIPT_BYTES - size }
+  return logCharter('enacted', lineage.lineage, lineage.digest, { ...predicate, touched: JSON.stringify(touched).length > room ? [`${touched.length} changes: see the proposal`] : touched })
 }
 
 function logCharter(verb: string, lineage: Hash, digest: Hash, predicate: Record<string, unknown>): Effect {
@@ -216,3 +232,5 @@ function logCharter(verb: string, lineage: Hash, digest: Hash, predicate: Record
 const assetOf = (subject: string) => subject.split('@')[0] ?? ''
 const unique = <T extends string>(names: readonly T[]) => [...new Set(names)].sort()
 const PROPOSALS_MAX = 16
+/** What a receipt may hold beside its frame: an entry of the log has at most 65,535 bytes, and base64 takes a third more. */
+const RECEIPT_BYTES = 47_000

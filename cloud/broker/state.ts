@@ -35,11 +35,16 @@ export interface Lineage {
   /** Revocations that wait for more signatures. */
   readonly revocations: readonly Act[]
   /** Grants of emergencies under the newest charter, how many the lineage has had, and acts that wait for more signatures. */
-  readonly emergencies?: readonly Emergency[]
+  readonly emergencies?: readonly RunningEmergency[]
   readonly emergencyCount?: number
   readonly emergencyActs?: readonly Act[]
 }
 export interface KeyVersion { readonly owner: Name; readonly version: number }
+/** A charter of a lineage, and where its proposal (none at epoch 1) and its enactment stand in the log. */
+export interface CharterRecord { readonly lineage: Hash; readonly charter: Charter; readonly enacted: LoggedAt; readonly proposed?: LoggedAt }
+/** An emergency that runs or ran under the newest charter, and its receipt. */
+export interface RunningEmergency extends Emergency { readonly logged: LoggedAt }
+
 /** An entry of the log: its index. */
 export interface LoggedAt { readonly index: number }
 
@@ -51,6 +56,8 @@ export interface Proposal {
   readonly proposed: LoggedAt
   /** The time of the first witnessed head that contains the proposal; the notice runs from here. */
   readonly includedAt?: number
+  /** That head, as its witnesses signed it: the enactment's receipt proves the notice with it. */
+  readonly includedHead?: string
   /** Vetoed: it stays dead until another charter is enacted, so that nobody can bring it back by saying its acts again. */
   readonly ended?: true
 }
@@ -92,7 +99,7 @@ export const read = {
   /** The latest moment this broker has acted on: its clock never goes back. */
   clock: (state: State) => (state.get(keys.clock) as { time: number } | undefined)?.time ?? 0, // written by `step`
   lineage: (state: State, lineage: Hash) => state.get(keys.lineage(lineage)) as Lineage | undefined, // written by life.ts
-  charter: (state: State, digest: Hash) => state.get(keys.charter(digest)) as { lineage: Hash; charter: Charter } | undefined, // written by life.ts
+  charter: (state: State, digest: Hash) => state.get(keys.charter(digest)) as CharterRecord | undefined, // written by life.ts
   proposal: (state: State, lineage: Hash, digest: Hash) => state.get(keys.proposal(lineage, digest)) as Proposal | undefined, // written by life.ts
   proposals: (state: State, lineage: Hash) => state.keys(keys.proposals(lineage)).map(key => state.get(key) as Proposal), // written by life.ts
   deposit: (state: State, lineage: Hash, asset: Name, owner: Name, version: number) => state.get(keys.deposit(lineage, asset, owner, version)) as Deposit | undefined, // written by assets.ts

@@ -9,8 +9,9 @@ import { fromHex, toHex } from '@cloister/core/bytes/hex'
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
 import { signAct, type Act } from '@cloister/core/charter/acts'
 import { charterDigest, hashOf, programIdentity } from '@cloister/core/charter/canonical'
+import { emergencySubject } from '@cloister/core/charter/emergency'
 import { parseCharter } from '@cloister/core/charter/parse'
-import type { Charter, Hash } from '@cloister/core/charter/types'
+import type { Charter, Grant, Hash } from '@cloister/core/charter/types'
 import { formatKey } from '@cloister/core/crypto/keys'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import { evidenceDigest } from '@cloister/core/evidence/index'
@@ -62,6 +63,16 @@ interface Wrong {
   readonly order?: readonly ('enacted' | 'released' | 'ran')[]
   readonly witnessedAt?: number
   readonly quorum?: number
+  /** Seconds between the two heads that prove a notice, or false: the receipt has none. */
+  readonly notice?: number | false
+  /** Of the last epoch's receipt: fields, who signs it, and the proposal beside it. */
+  readonly enacted?: Record<string, unknown>
+  readonly enactedBy?: Signer
+  readonly proposal?: 'missing' | 'other' | 'late'
+  /** The receipt of an emergency, its fields changed, and what the bundle says of it. */
+  readonly emergency?: Record<string, unknown>
+  readonly emergencyAt?: 'after'
+  readonly bundle?: Record<string, unknown>
 }
 
 function approve(charter: Charter, lineage: Hash, names: readonly (keyof typeof parties)[] = ['alpha', 'bravo']): Act[] {
@@ -80,10 +91,10 @@ function make(wrong: Wrong = {}, more: readonly Wrong[] = []): { bundle: Receipt
     ...facts, released: hashOf(p, utf8(drafts[0]?.released ?? '')), inputs, ...(also.length === 0 ? {} : { also }), ...wrong.ran,
   })
   const ran = ranBy(guestKey)
-  const legs = drafts.map(({ enacted, released, rest }, i) => {
+  const legs = drafts.map(({ close, rest }, i) => {
     const one = [wrong, ...more][i] ?? {}
-    const { logged, policy } = logAll({ enacted, released, ran: one.ranSigner === undefined ? ran : ranBy(one.ranSigner) }, one)
-    return { leg: { ...logged, ...rest }, policy }
+    const { logged, policy } = close(one.ranSigner === undefined ? ran : ranBy(one.ranSigner))
+    return { leg: { ...logged, ...rest, ...one.bundle }, policy }
   })
   const [first = assert.fail(), ...rest] = legs
   const made: ReceiptBundle = { bundle: 'cloister/receipt/1', ...first.leg, charters, ...(rest.length === 0 ? {} : { others: rest.map(one => one.leg) }) }
@@ -103,10 +114,12 @@ function draftOf(charters: readonly Charter[], sign: string, wrong: Wrong) {
   const evidence = chip.report({ measurement: fromHex(GUEST), hostData, ...wrong.guest }, wrong.bound ?? reportData(p, { nonce: NONCE, seal: SEAL, sign, charter: digest, head: HEAD }))
   const inputs = [{ asset: 'a-claims', version: 1, digest: `sha256:${'a'.repeat(64)}` }, { asset: 'b-claims', version: 1, digest: `sha256:${'b'.repeat(64)}` }]
   const facts = { lineage, charter: digest, epoch: charter.epoch, evidence: evidenceDigest(p, evidence), program }
-  const enacted = encodeReceipt(brokerKey, 'enacted', [], { lineage, charter: digest, epoch: charter.epoch, approvals: (wrong.approvals ?? approve)(charter, lineage) })
   const released = encodeReceipt(brokerKey, 'released', [], { ...facts, assets: inputs, guest: { seal: hashOf(p, SEAL), sign }, nonce: toBase64(NONCE), head: toBase64(HEAD), time: NOW, ...wrong.released })
+  const log = logOf(wrong)
+  const earlier = charters.slice(0, -1).map(one => enact(log, brokerKey, one, lineage, {}))
+  const emergency = wrong.emergency === undefined ? undefined : encodeReceipt(brokerKey, 'emergency', [], { lineage, charter: digest, epoch: charter.epoch, effective: true, time: NOW, ...wrong.emergency })
   return {
-    facts, inputs, enacted, released,
+    facts, inputs, released, close: (ran: string) => closeLog(log, { earlier, enacted: () => enact(log, brokerKey, charter, lineage, wrong), released, ran, emergency }, wrong),
     rest: {
       evidence, binding: { nonce: toBase64(NONCE), seal: toBase64(SEAL), sign, charter: digest, head: toBase64(HEAD) },
       broker: { ...broker, evidence: chip.report({ measurement: fromHex(BROKER), hostData: new Uint8Array(32), ...wrong.broker }, helloData(p, { nonce: NONCE, seal: SEAL, sign: broker.key })) },
@@ -114,10 +127,53 @@ function draftOf(charters: readonly Charter[], sign: string, wrong: Wrong) {
   }
 }
 
-function logAll(envelopes: Record<'enacted' | 'released' | 'ran', string>, { order = ['enacted', 'released', 'ran'], witnessedAt = NOW, quorum = 1 }: Wrong): { logged: Record<'enacted' | 'released' | 'ran', Logged>; policy: LogPolicy } {
-  const { policy, prove } = smallLog(p, { origin: 'log.test', signer: generateSigner('ed25519'), witness: generateSigner('ed25519'), quorum, time: witnessedAt }, order.map(verb => utf8(envelopes[verb])))
-  const part = (verb: 'enacted' | 'released' | 'ran'): Logged => ({ envelope: envelopes[verb], proof: prove(order.indexOf(verb)) })
-  return { logged: { enacted: part('enacted'), released: part('released'), ran: part('ran') }, policy }
+interface Parts { readonly earlier: readonly Placed[]; enacted(): Placed; readonly released: string; readonly ran: string; readonly emergency: string | undefined }
+
+/** The last entries in the order that the test wants, and every receipt with its proof. */
+function closeLog(log: Log, { earlier, enacted, released, ran, emergency }: Parts, { order = ['enacted', 'released', 'ran'], emergencyAt }: Wrong) {
+  const plain = (envelope: string): Placed => ({ envelope, index: log.add(envelope) })
+  const placed: Partial<Record<'enacted' | 'released' | 'ran' | 'emergency', Placed>> = {}
+  for (const verb of order) {
+    if (verb === 'released' && emergency !== undefined && emergencyAt === undefined) placed.emergency = plain(emergency)
+    placed[verb] = verb === 'enacted' ? enacted() : plain(verb === 'released' ? released : ran)
+  }
+  if (emergency !== undefined) placed.emergency ??= plain(emergency)
+  const { policy, prove } = log.closed()
+  const logged = (place: Placed | undefined): Logged => ({ envelope: place?.envelope ?? '', proof: prove(place?.index ?? 0), ...(place?.proposed === undefined ? {} : { proposed: logged(place.proposed) }) })
+  const more = { ...(earlier.length === 0 ? {} : { earlier: earlier.map(logged) }), ...(placed.emergency === undefined ? {} : { emergencies: [logged(placed.emergency)] }) }
+  return { policy, logged: { enacted: logged(placed.enacted), released: logged(placed.released), ran: logged(placed.ran), ...more } }
+}
+
+interface Placed { readonly envelope: string; readonly index: number; readonly proposed?: Placed }
+type Log = ReturnType<typeof logOf>
+
+/** A log of which a head at any moment can be shown. */
+function logOf({ witnessedAt = NOW, quorum = 1 }: Wrong) {
+  const entries: Uint8Array[] = []
+  const keys = { origin: 'log.test', signer: generateSigner('ed25519'), witness: generateSigner('ed25519'), quorum }
+  const at = (time: number) => smallLog(p, { ...keys, time }, [...entries])
+  return {
+    add: (envelope: string) => entries.push(utf8(envelope)) - 1,
+    head: (time: number) => { const proof = at(time).prove(0); return proof.slice(proof.indexOf('\n\n') + 2) },
+    closed: () => at(witnessedAt),
+  }
+}
+
+/** The proposal and the enactment of a charter, with the heads that prove its notice. */
+function enact(log: Log, broker: Signer, charter: Charter, lineage: Hash, wrong: Wrong): Placed {
+  const digest = charterDigest(p, charter)
+  const about = { lineage, charter: digest, epoch: charter.epoch }
+  const approvals = (wrong.approvals ?? approve)(charter, lineage)
+  if (charter.prev === undefined) {
+    const envelope = encodeReceipt(wrong.enactedBy ?? broker, 'enacted', [], { ...about, approvals, ...wrong.enacted })
+    return { envelope, index: log.add(envelope) }
+  }
+  const early = wrong.proposal === 'late' ? log.head(NOW - 9000) : ''
+  const proposal = encodeReceipt(broker, 'proposed', [], wrong.proposal === 'other' ? { ...about, charter: lineage } : about)
+  const proposed: Placed = { envelope: proposal, index: log.add(proposal) }
+  const notice = wrong.notice === false ? {} : { notice: { from: wrong.proposal === 'late' ? early : log.head(NOW - 9000), until: log.head(NOW - 9000 + (wrong.notice ?? 3600)) } }
+  const envelope = encodeReceipt(wrong.enactedBy ?? broker, 'enacted', [], { ...about, approvals, ...notice, ...wrong.enacted })
+  return { envelope, index: log.add(envelope), ...(wrong.proposal === 'missing' ? {} : { proposed }) }
 }
 
 const judge = (wrong: Wrong = {}, options: Partial<VerifyReceiptOptions> = {}) => {
@@ -192,13 +248,94 @@ test('the log: order, and a release that claims a time after its witnesses', () 
 test('charters: every party founds, those who are touched approve what follows, and the chain is whole', () => {
   refused(judge({ approvals: (charter, lineage) => approve(charter, lineage, ['alpha']) }), 'charter.not-approved')
   const charters = next(WIDER)
-  const verdict = judge({ charters })
-  assert.ok(verdict.ok, JSON.stringify(verdict))
-  assert.ok(verdict.value.checks.some(check => check.id === 'approvals' && check.result === 'not made'))
-  assert.ok(!judge({ charters, approvals: (charter, lineage) => approve(charter, lineage, ['alpha']) }).ok, 'a widening by one')
-  assert.ok(!judge({ charters, approvals: () => approve(charterOf(), charterDigest(p, charterOf())) }).ok, 'the approvals of the epoch before')
+  const verdict = orRefuse(judge({ charters }))
+  assert.deepEqual(verdict.epochs.map(({ epoch, change, signed, notice }) => [epoch, change, signed.join(), notice]), [[1, 'founded', 'alpha,bravo', 'none'], [2, 'widen', 'alpha,bravo', 'proven']])
+  assert.deepEqual(verdict.checks.filter(check => ['notice', 'vetoes'].includes(check.id)).map(check => check.result), ['held', 'not made'])
+  refused(judge({ charters, approvals: (charter, lineage) => approve(charter, lineage, ['alpha']) }), 'charter.not-approved')
+  refused(judge({ charters, approvals: () => approve(charterOf(), charterDigest(p, charterOf())) }), 'charter.not-approved')
   refused(judge({ charters: [charters[1]] }), 'receipt.charter', 'charters[0]')
   refused(judge({ charters: [charterOf({ name: 'other' }), charters[1]] }), 'receipt.charter', 'charters[1]')
+})
+test('epochs: each has its own receipt in the log, about itself and in order', () => {
+  const [first, second] = next(WIDER)
+  const third = charterOf({ ...WIDER, epoch: 3, prev: charterDigest(p, second), grants: second.grants.map(grant => (grant.asset === 'b-claims' ? { ...grant, until: '2040-01-01T00:00:00Z' } : grant)) })
+  const charters = [first, second, third]
+  const verdict = orRefuse(judge({ charters, approvals: (charter, lineage) => approve(charter, lineage, charter.epoch === 3 ? ['bravo'] : ['alpha', 'bravo']), notice: false, proposal: 'missing' }))
+  assert.deepEqual(verdict.epochs.map(({ change, signed, notice }) => [change, signed.join(), notice]), [['founded', 'alpha,bravo', 'none'], ['widen', 'alpha,bravo', 'proven'], ['narrow', 'bravo', 'none']])
+  refused(judge({ charters, approvals: (charter, lineage) => approve(charter, lineage, ['alpha']) }), 'charter.not-approved')
+  const { bundle, policy } = make({ charters })
+  const [one, two] = bundle.earlier ?? []
+  assert.ok(one !== undefined && two !== undefined)
+  const changed = (change: Partial<ReceiptBundle>) => verifyReceipt(p, { ...bundle, ...change }, { policy })
+  for (const earlier of [[], [one], [one, two, two]]) refused(changed({ earlier }), 'receipt.charter', 'enacted')
+  const { earlier: _, ...without } = bundle
+  refused(verifyReceipt(p, without, { policy }), 'receipt.charter', 'enacted')
+  refused(changed({ earlier: [two, one] }), 'receipt.charter', 'enacted[0].charter')
+  refused(changed({ earlier: [one, one] }), 'receipt.charter', 'enacted[1].charter')
+  refused(changed({ earlier: [one, { ...two, proof: one.proof }] }), 'log.inclusion')
+  refused(changed({ earlier: [one, bundle.released] }), 'receipt.type', 'enacted[1]')
+  refused(judge({ enacted: { approvals: undefined } }), 'receipt.charter', 'approvals')
+  refused(judge({ enacted: { lineage: `sha256:${'0'.repeat(64)}` } }), 'receipt.charter', 'lineage')
+})
+test('epochs: a veto among the acts of a widening, and a broker that the file does not prove', () => {
+  const charters = next(WIDER)
+  const veto = (charter: Charter, lineage: Hash) => signAct(parties.bravo, { verb: 'veto', lineage, digest: charterDigest(p, charter), epoch: 2, prev: lineage, party: 'bravo' })
+  refused(judge({ charters, enacted: { vetoes: [veto(charters[1], charterDigest(p, charters[0]))] } }), 'charter.not-approved')
+  refused(judge({ charters, enacted: { vetoes: 'none' } }), 'receipt.charter', 'vetoes')
+  assert.ok(!orRefuse(judge({ charters })).checks.some(check => check.id === 'enactment'))
+  const other = orRefuse(judge({ charters, enactedBy: generateSigner('p256') }))
+  assert.ok(other.checks.some(check => check.id === 'enactment' && check.result === 'not made' && check.detail.startsWith('of epoch 2')))
+})
+test('epochs: a notice is proven by two heads or said to be a broker\'s word; one that did not pass is refused', () => {
+  const charters = next(WIDER)
+  const notice = (wrong: Wrong) => orRefuse(judge({ charters, ...wrong })).epochs[1]?.notice
+  assert.equal(notice({ notice: 3600 }), 'proven')
+  refused(judge({ charters, notice: 3599 }), 'charter.notice')
+  refused(judge({ charters, proposal: 'late' }), 'charter.notice', 'notice.from')
+  refused(judge({ charters, proposal: 'other' }), 'receipt.charter', 'proposed.charter')
+  for (const wrong of [{ notice: false }, { proposal: 'missing' }, { enacted: { notice: { from: 'x', until: 'y' } } }, { enacted: { notice: 7 } }] as const) assert.equal(notice(wrong), 'stated', JSON.stringify(wrong))
+  assert.ok(orRefuse(judge({ charters, notice: false })).checks.some(check => check.id === 'notice' && check.result === 'not made'))
+})
+
+const EMERGENCY = { change: { widen: { of: ['alpha', 'bravo'], need: 2, notice: '1h' }, emergency: { of: ['alpha', 'bravo'], need: 2, lasts: '4h' } } }
+const at = (seconds: number) => `${new Date((NOW + seconds) * 1000).toISOString().slice(0, 19)}Z`
+/** alpha grants b-claims' program nothing of bravo: an emergency does. */
+function inEmergency(change: { ends?: number; who?: readonly (keyof typeof parties)[]; grant?: object; asset?: object; subject?: string } = {}): Wrong {
+  const whole = charterOf(EMERGENCY)
+  const charter = charterOf({ ...EMERGENCY, grants: whole.grants.slice(0, 1) })
+  const digest = charterDigest(p, charter)
+  const subject = change.subject ?? emergencySubject(1, { asset: 'b-claims', to: 'match', can: 'read', until: at(change.ends ?? 3600), ...change.grant } as Grant) // as the tests make it wrong
+  const acts = (change.who ?? ['alpha', 'bravo']).map(party => signAct(parties[party], { verb: 'emergency', lineage: digest, digest, epoch: 1, party, subject }))
+  const assets = [{ asset: 'a-claims', version: 1, digest: `sha256:${'a'.repeat(64)}`, can: 'read' }, { asset: 'b-claims', version: 1, digest: `sha256:${'b'.repeat(64)}`, can: 'read', emergency: 1, ...change.asset }]
+  return { charters: [charter], emergency: { acts }, released: { assets, emergency: true } }
+}
+test('an emergency: its logged receipt is judged, and the verdict says so aloud', () => {
+  const verdict = orRefuse(judge(inEmergency()))
+  assert.deepEqual([verdict.emergency, verdict.emergencies.map(({ asset, sequence, until, signed }) => [asset, sequence, until, signed.join()])], [true, [['b-claims', 1, NOW + 3600, 'alpha,bravo']]])
+  assert.ok(verdict.checks.some(check => check.id === 'emergency' && check.detail.startsWith('EMERGENCY 1: b-claims → match (read) without its owner\'s grant, until')))
+  assert.deepEqual([orRefuse(judge()).emergency, orRefuse(judge()).emergencies], [false, []])
+})
+test('an emergency that ended, that its quorum did not sign, of another grant, or that is not there, is refused', () => {
+  refused(judge({ ...inEmergency(), released: { ...inEmergency().released, time: NOW + 3600 }, witnessedAt: NOW + 3600 }), 'emergency.ended', 'released.time')
+  refused(judge(inEmergency({ ends: 0 })), 'emergency.ended')
+  refused(judge(inEmergency({ ends: 4 * 3600 + 1 })), 'emergency.bounds')
+  refused(judge(inEmergency({ who: ['alpha'] })), 'charter.quorum', 'change.emergency')
+  refused(judge({ ...inEmergency(), emergency: { acts: [] } }), 'emergency.bounds')
+  refused(judge(inEmergency({ grant: { asset: 'a-claims' } })), 'emergency.bounds', 'b-claims')
+  refused(judge(inEmergency({ grant: { can: 'use' } })), 'emergency.bounds', 'b-claims')
+  refused(judge(inEmergency({ asset: { as: '/x' } })), 'emergency.bounds', 'b-claims')
+  refused(judge(inEmergency({ asset: { emergency: 2 } })), 'emergency.bounds', 'b-claims')
+  refused(judge(inEmergency({ asset: { emergency: undefined } })), 'emergency.bounds', 'released.emergency')
+  refused(judge({ ...inEmergency({ asset: { emergency: undefined } }), released: { ...inEmergency({ asset: { emergency: undefined } }).released, emergency: undefined }, bundle: { emergencies: [] } }), 'grant.none', 'b-claims')
+  refused(judge({ ...inEmergency(), released: { ...inEmergency().released, emergency: undefined } }), 'emergency.bounds', 'released.emergency')
+  refused(judge({ ...inEmergency(), bundle: { emergencies: [] } }), 'emergency.bounds', 'b-claims')
+  refused(judge({ emergency: { acts: [] } }), 'emergency.bounds')
+  refused(judge({ ...inEmergency(), emergencyAt: 'after' }), 'log.proof', 'emergencies[0].index')
+  refused(judge({ ...inEmergency(), emergency: { ...inEmergency().emergency, charter: `sha256:${'0'.repeat(64)}` } }), 'receipt.charter', 'emergencies[0].charter')
+  refused(judge({ ...inEmergency(), emergency: { ...inEmergency().emergency, time: NOW + 301 } }), 'log.proof', 'emergencies[0].time')
+  const { bundle, policy } = make(inEmergency())
+  refused(verifyReceipt(p, { ...bundle, emergencies: [...bundle.emergencies ?? [], ...bundle.emergencies ?? []] }, { policy }), 'receipt.parse', 'emergencies')
+  refused(judge({ ...inEmergency(), released: {} }), 'receipt.parse', 'emergencies')
 })
 
 const inputNamed = (name: string) => ({ asset: `${name}-claims`, version: 1, digest: `sha256:${name.repeat(64)}` })

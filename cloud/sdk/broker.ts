@@ -12,6 +12,7 @@ import { emergencySubject, readEmergency, type Emergency } from '@cloister/core/
 import { charterOf } from '@cloister/core/charter/parse'
 import type { Charter, Grant, Hash } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
+import type { Enactment, Logged } from '@cloister/core/enacted'
 import type { Claims, Evidence } from '@cloister/core/evidence/claims'
 import { parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
 import { parsePolicy } from '@cloister/core/log/policy'
@@ -58,11 +59,25 @@ export function checkStanding({ body, charter, lineage, enacted }: Standing & { 
   orRefuse(verifyStanding(p, { charter, head: textOf(body, 'head'), enacted: enacted.envelope, proof: enacted.proof }, { policy: orRefuse(parsePolicy(policy)), broker: broker.key, now: Math.floor(Date.now() / 1000), lineage }))
 }
 
-/** All charters of a lineage, first to newest; their chain is for the verifier to check. */
-export async function allCharters(client: BrokerClient, lineage: Hash): Promise<Charter[]> {
-  const { charters } = await client.read(`/v1/charters/${lineage}/epochs`)
-  return Array.isArray(charters) ? charters.map(readCharter) : refuse('broker.request', 'charters', 'a list', 'another value')
+/** The epochs of a lineage as one broker's log has them. */
+export interface Epochs {
+  readonly charters: readonly Charter[]
+  /** The receipts of their enactments, one for each. */
+  readonly enactments: readonly Enactment[]
+  /** The receipts of emergencies of the newest charter. */
+  readonly emergencies: readonly (Logged & { readonly sequence: number })[]
 }
+
+/** The epochs of a lineage up to one charter, first to newest; whether they hold is for the verifier to check. */
+export async function epochsUntil(client: BrokerClient, lineage: Hash, charter: Hash): Promise<Epochs> {
+  const body = await client.read(`/v1/charters/${lineage}/epochs`)
+  const charters = listOf(body['charters'], 'charters').map(readCharter)
+  const count = charters.findIndex(one => charterDigest(p, one) === charter) + 1
+  const emergencies = listOf(body['emergencies'], 'emergencies').map(one => ({ ...readLogged(one), sequence: Number(isObject(one) ? one['sequence'] : NaN) }))
+  return { charters: charters.slice(0, count), enactments: listOf(body['enactments'], 'enactments').slice(0, count).map(one => ({ ...readLogged(one), ...(isObject(one) && one['proposed'] !== undefined ? { proposed: readLogged(one['proposed']) } : {}) })), emergencies }
+}
+
+const readLogged = (value: unknown): Logged => (isObject(value) ? { envelope: textOf(value, 'envelope'), proof: textOf(value, 'proof') } : refuse('broker.request', 'epochs', 'a receipt and its proof', 'another value'))
 
 /** Epoch 1 with the approvals of its parties. */
 export async function foundCharter(client: BrokerClient, charter: Charter, signers: ReadonlyMap<string, Signer>): Promise<JsonObject> {

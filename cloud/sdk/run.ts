@@ -11,14 +11,16 @@ import { charterDigest, programIdentity } from '@cloister/core/charter/canonical
 import type { Charter, Hash, Program } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import { parsePolicy } from '@cloister/core/log/policy'
+import { parseReceipt } from '@cloister/core/receipt/receipt'
 import { orRefuse, Refused, refuse } from '@cloister/core/refusal'
 import { decrypt, generateIdentity } from '@cloister/core/seal/age/index'
 import { BUNDLE, verifyReceipt, type ReceiptBundle, type ReceiptLeg, type Verdict } from '@cloister/core/verify'
 import { nodePrimitives, nodeRandom } from '../crypto/node.ts'
 import { launchProcess, type Machine } from '../provider/launch.ts'
 import type { Leg, Outcome } from '../provider/wire.ts'
+import { isObject } from '../provider/answers.ts'
 import { sealFile } from '../seal/age-file.ts'
-import { checkStanding, allCharters, depositKey, foundCharter, meetBroker, newestCharter, type Holder } from './broker.ts'
+import { checkStanding, depositKey, epochsUntil, foundCharter, meetBroker, newestCharter, type Holder } from './broker.ts'
 import { connectBroker, type BrokerClient } from './client.ts'
 
 export interface RunRequest {
@@ -194,14 +196,24 @@ function measuredIdentity(lineage: Hash, name: string, program: Program, code: U
 async function bundleOf(holders: readonly [Holder, ...Holder[]], outcome: Outcome): Promise<ReceiptBundle> {
   const [first, ...others] = await Promise.all(outcome.legs.map(leg => legOf(holderAt(holders, leg.broker), leg)))
   if (first === undefined) return refuse('guest.protocol', 'outcome.legs', 'a broker that released', 'none')
-  const [{ client, standing: { lineage } }] = holders
-  return { bundle: BUNDLE, ...first, charters: await allCharters(client, lineage), ...(others.length === 0 ? {} : { others }) }
+  return { bundle: BUNDLE, ...first.leg, charters: first.charters, ...(others.length === 0 ? {} : { others: others.map(one => one.leg) }) }
 }
 
-async function legOf({ client, broker: { evidence, nonce, seal, key }, standing: { lineage } }: Holder, leg: Leg): Promise<ReceiptLeg> {
-  const { enacted } = await newestCharter(client, lineage)
+async function legOf({ client, broker: { evidence, nonce, seal, key }, standing: { lineage } }: Holder, leg: Leg): Promise<{ leg: ReceiptLeg; charters: readonly Charter[] }> {
+  const { charters, enactments, emergencies } = await epochsUntil(client, lineage, leg.binding.charter as Hash) // verified with the receipt
+  const [enacted, ...earlier] = [...enactments].reverse()
+  if (enacted === undefined) return refuse('receipt.charter', 'epochs', `the charter ${leg.binding.charter}`, 'none of its lineage')
+  const named = emergenciesIn(leg.receipts.released.envelope)
+  const used = emergencies.filter(one => named.includes(one.sequence)).map(({ envelope, proof }) => ({ envelope, proof }))
   const binding = { ...leg.binding, charter: leg.binding.charter as Hash } // verified with the receipt
-  return { ran: leg.receipts.ran, released: leg.receipts.released, enacted, evidence: leg.evidence, binding, broker: { evidence, nonce, seal, key } }
+  const before = { ...(earlier.length === 0 ? {} : { earlier: earlier.reverse() }), ...(used.length === 0 ? {} : { emergencies: used }) }
+  return { charters, leg: { ran: leg.receipts.ran, released: leg.receipts.released, enacted, ...before, evidence: leg.evidence, binding, broker: { evidence, nonce, seal, key } } }
+}
+
+/** The numbers of the emergencies that a release rests on. */
+function emergenciesIn(released: string): unknown[] {
+  const { assets } = orRefuse(parseReceipt(released)).predicate
+  return Array.isArray(assets) ? assets.flatMap(asset => (isObject(asset) && asset['emergency'] !== undefined ? [asset['emergency']] : [])) : []
 }
 
 const holderAt = (holders: readonly Holder[], broker: number): Holder => holders[broker] ?? refuse('guest.protocol', 'broker', `0 to ${holders.length - 1}`, String(broker))

@@ -103,6 +103,25 @@ export function signers(p: Primitives, charter: Charter, acts: readonly Act[], m
 }
 
 /**
+ * Of these acts the ones that count: valid under one of the charters, by `parties`, each key once and no more keys of a party
+ * than its quorum. What is kept in a receipt stays small whatever else was said, and by whom.
+ */
+export function countingActs(p: Primitives, charters: readonly Charter[], acts: readonly Act[], parties: readonly Name[]): Act[] {
+  const kept = new Set<Act>()
+  for (const charter of charters) {
+    for (const [name, { need = 1 }] of Object.entries(charter.parties).filter(([one]) => parties.includes(one))) {
+      const keys = new Set<string>()
+      for (const act of acts) {
+        if (keys.size >= need || act.party !== name || keys.has(act.key) || !verifyAct(p, charter, act).ok) continue
+        keys.add(act.key)
+        kept.add(act)
+      }
+    }
+  }
+  return acts.filter(act => kept.has(act))
+}
+
+/**
  * May the charter at epoch 1 stand? Every owner (and everybody who must be asked to change it) has approved its digest.
  * Refuses `charter.not-approved` naming who is missing.
  */

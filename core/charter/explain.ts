@@ -2,6 +2,7 @@
  * A review and a charter in words, one line each: what narrows and widens and for whom, who must sign and by when, and
  * which parties together can open an asset without its owner. For people; programs read the values. Trusts nothing.
  */
+import type { Emergency } from './emergency.ts'
 import { durationSeconds } from './parse.ts'
 import type { Review } from './review.ts'
 import type { Charter, Name } from './types.ts'
@@ -41,6 +42,11 @@ export function openableWithoutOwner(charter: Charter): Exposure[] {
     const how = by === 'recover' ? 'by recovery, inside an attested broker' : `in an emergency, for ${inWords(durationSeconds(charter.change.emergency?.lasts ?? '0s'))}`
     return [{ asset, parties, need, by, line: `${who} together can open ${asset} without its owner ${owner} (${how})` }]
   }))
+}
+
+/** An emergency in one line, for every screen on which its decision, release or receipt appears. */
+export function emergencyLine({ sequence, grant, until, signed }: Emergency): string {
+  return `EMERGENCY ${sequence}: ${grant.asset} → ${grant.to} (${grant.can}) without its owner's grant, until ${new Date(until * 1000).toISOString()}, signed by ${signed.join(', ')}`
 }
 
 function inWords(seconds: number): string {
