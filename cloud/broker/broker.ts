@@ -56,6 +56,8 @@ export interface BrokerOptions {
   /** Brokers that may be given this one's identity, by measurement: absent, those that run what this one runs. */
   readonly peers?: Rules['peers']
   readonly ledger: { readonly origin: string; readonly witnesses: readonly Witness[]; readonly quorum: number }
+  /** What each lineage may use of this broker. */
+  readonly quotas?: Rules['quotas']
   /** Seconds for which a challenge is good; 60. */
   readonly nonceSeconds?: number
   /** Seconds after which the head is cosigned anew; 15. */
@@ -124,7 +126,7 @@ class LocalBroker implements Broker {
     const { p, references, distrust } = options
     this.#options = options
     this.#identity = identity
-    this.#rules = { p, references, distrust, nonceSeconds: options.nonceSeconds ?? 60, chains: new Map() }
+    this.#rules = { p, references, distrust, ...(options.quotas === undefined ? {} : { quotas: options.quotas }), nonceSeconds: options.nonceSeconds ?? 60, chains: new Map() }
     this.key = identity.key
     this.seal = identity.seal.publicKey
     this.ledger = ledger

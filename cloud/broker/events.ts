@@ -10,6 +10,7 @@ import type { VerifiedCache } from '@cloister/core/evidence/options'
 import type { AppraisalPolicy } from '@cloister/core/appraisal/appraise'
 import type { Result } from '@cloister/core/refusal'
 import type { JoinRequest } from './join.ts'
+import type { Quotas } from './quotas.ts'
 import type { KeyShare } from '@cloister/core/seal/release'
 import type { KeyPart } from '@cloister/core/seal/shares'
 import type { Change, LoggedAt, State } from './state.ts'
@@ -22,6 +23,8 @@ export interface Rules {
   readonly distrust: AppraisalPolicy['distrust']
   /** Brokers that may become this one, by launch measurement: by default only those that run what this one runs. */
   readonly peers?: AppraisalPolicy['measurements']
+  /** What each lineage may use; absent, `QUOTAS`. */
+  readonly quotas?: Quotas
   /** Seconds for which a challenge is good. */
   readonly nonceSeconds: number
   /** Certificate chains that held before; a memory of computation only, no decision depends on it. */

@@ -11,6 +11,7 @@ import { deposit } from './assets.ts'
 import type { Event, Outcome, Rules, Step } from './events.ts'
 import { join } from './join.ts'
 import { actOn, found, propose, included } from './life.ts'
+import { charge, QUOTAS } from './quotas.ts'
 import { release, receive, why } from './release.ts'
 import { after, keys, read, type State } from './state.ts'
 
@@ -23,7 +24,8 @@ import { after, keys, read, type State } from './state.ts'
 export function step(rules: Rules, state: State, event: Event): Step {
   const result = attempt(() => {
     checkClock(state, event)
-    return withClock(state, event, dispatch(rules, state, event))
+    const outcome = dispatch(rules, state, event)
+    return withClock(state, event, { ...outcome, changes: [...outcome.changes, ...charge(rules.quotas ?? QUOTAS, state, event, outcome)] })
   })
   if (!result.ok) return { state, changes: [], effects: [], reply: result }
   const { changes, effects, reply } = result.value
@@ -55,14 +57,18 @@ function withClock(state: State, event: Event, outcome: Outcome): Outcome {
   return { ...outcome, changes: [...outcome.changes, { key: keys.clock, value: { time: event.now } }] }
 }
 
-/** Housekeeping: used challenges that no clock can make valid again, and notices that began to run. */
+/** Housekeeping: used challenges that no clock can make valid again, guests that are long gone, and notices that began to run. */
 function tick(state: State, event: Event): Outcome {
   const spent = state.keys(keys.used('')).filter(key => {
     const until = read.used(state, key.slice(keys.used('').length))?.until
     return until !== undefined && until + CLOCK_BACK_SECONDS < event.now
   })
-  return { changes: [...spent.map(key => ({ key })), ...included(state, event)], effects: [], reply: { body: {} } }
+  const gone = state.keys(keys.session('')).filter(key => (read.session(state, key.slice(keys.session('').length))?.at ?? 0) + SESSION_SECONDS < event.now)
+  return { changes: [...[...spent, ...gone].map(key => ({ key })), ...included(state, event)], effects: [], reply: { body: {} } }
 }
+
+/** How long after its release a guest may log the receipts of its run. */
+const SESSION_SECONDS = 7 * 86_400
 
 /** How far the clock may step back (a correction by the time service) before the broker stands still. */
 export const CLOCK_BACK_SECONDS = 60

@@ -16,7 +16,7 @@ import { orRefuse, refuse } from '@cloister/core/refusal'
 import { reportData } from '@cloister/core/seal/binding'
 import { partOf } from '@cloister/core/seal/shares'
 import type { Challenge, Event, GuestReceipt, HeadView, Outcome, ReleaseRequest, Rules, Subject } from './events.ts'
-import { after, keys, read, type Change, type Deposit, type Lineage, type State } from './state.ts'
+import { after, keys, read, type Change, type Deposit, type Lineage, type Session, type State } from './state.ts'
 
 type ReleaseEvent = Extract<Event, { kind: 'release' | 'why' }>
 
@@ -33,7 +33,7 @@ export function release(rules: Rules, state: State, event: ReleaseEvent): Outcom
     changes: [
       ...allowed.debits,
       { key: keys.used(toHex(request.nonce)), value: { until: challenge.issuedAt + rules.nonceSeconds } },
-      { key: keys.session(request.guest.sign), value: { lineage: lineage.lineage, charter: lineage.digest, program: request.program, released: { index }, receipts: [] } },
+      { key: keys.session(request.guest.sign), value: { at: now, lineage: lineage.lineage, charter: lineage.digest, program: request.program, released: { index }, receipts: [] } satisfies Session },
     ],
     effects: [
       { do: 'log', verb: 'released', subject: deposits.map(subjectOf), predicate: predicateOf(rules, request, allowed, now) },

@@ -8,6 +8,7 @@
 import type { Act } from '@cloister/core/charter/acts'
 import type { Emergency } from '@cloister/core/charter/emergency'
 import type { Charter, Hash, Name } from '@cloister/core/charter/types'
+import type { Used } from './quotas.ts'
 import type { KeyShare } from '@cloister/core/seal/release'
 
 export interface State {
@@ -78,7 +79,7 @@ export interface Deposit {
 }
 
 /** A guest that got keys: only its signing key may log receipts of its run. */
-export interface Session { readonly lineage: Hash; readonly charter: Hash; readonly program: Name; readonly released: LoggedAt; readonly receipts: readonly { readonly digest: Hash; readonly index: number }[] }
+export interface Session { readonly at: number; readonly lineage: Hash; readonly charter: Hash; readonly program: Name; readonly released: LoggedAt; readonly receipts: readonly { readonly digest: Hash; readonly index: number }[] }
 
 export interface Spending { readonly uses: number; readonly bytes: number; readonly epsilon: number }
 
@@ -88,6 +89,8 @@ export const keys = {
   charter: (digest: Hash) => `broker/charter/${digest}`,
   proposals: (lineage: Hash) => `broker/proposal/${lineage}/`,
   proposal: (lineage: Hash, digest: Hash) => `broker/proposal/${lineage}/${digest}`,
+  quota: (lineage: Hash) => `broker/quota/${lineage}`,
+  deposits: (lineage: Hash) => `broker/asset/${lineage}/`,
   deposit: (lineage: Hash, asset: Name, owner: Name, version: number) => `broker/asset/${lineage}/${asset}/${owner}/${version}`,
   session: (sign: string) => `broker/session/${sign}`,
   budget: (budget: string, window: string) => `broker/budget/${budget}/${window}`,
@@ -105,6 +108,7 @@ export const read = {
   deposit: (state: State, lineage: Hash, asset: Name, owner: Name, version: number) => state.get(keys.deposit(lineage, asset, owner, version)) as Deposit | undefined, // written by assets.ts
   session: (state: State, sign: string) => state.get(keys.session(sign)) as Session | undefined, // written by release.ts
   budget: (state: State, budget: string, window: string) => (state.get(keys.budget(budget, window)) as Spending | undefined) ?? { uses: 0, bytes: 0, epsilon: 0 }, // written by release.ts
+  quota: (state: State, lineage: Hash) => state.get(keys.quota(lineage)) as Used | undefined, // written by quotas.ts
   used: (state: State, nonce: string) => state.get(keys.used(nonce)) as { until: number } | undefined, // written by release.ts
 }
 

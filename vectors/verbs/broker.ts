@@ -14,6 +14,7 @@ import { attempt, attemptAsync, orRefuse, type Result } from '@cloister/core/ref
 import { putSubject } from '@cloister/core/seal/shares'
 import { step } from '../../cloud/broker/machine.ts'
 import type { Challenge, ReleaseRequest, Rules } from '../../cloud/broker/events.ts'
+import { QUOTAS } from '../../cloud/broker/quotas.ts'
 import { releaseRequest } from '../../cloud/broker/requests.ts'
 import { keys, stateOf } from '../../cloud/broker/state.ts'
 import { generateSigner, nodePrimitives as p } from '../../cloud/crypto/node.ts'
@@ -51,6 +52,13 @@ export const verbs: Record<string, (input: unknown) => Result<unknown> | Promise
     const about = { lineage, asset: field(input, 'asset'), version: Number(optional(input, 'version')), digest: field(input, 'digest') as Hash, sealedDigest: lineage } // compared with the charter before it counts
     const act = signAct(owner, { verb: 'put', lineage, digest: lineage, epoch: 1, party: 'me', subject: putSubject(p, about, about.sealedDigest) })
     return step(rules, stateOf(new Map(founded())), { kind: 'deposit', request: { ...about, atRest: '', acts: [act] }, now: NOW, head: HEAD, next: 1 }).reply
+  },
+  /** { entriesPerHour }: an owner's deposit in a broker that lets each lineage add so many receipts. */
+  'broker.quota': input => {
+    const lineage = charterDigest(p, charter())
+    const about = { lineage, asset: 'disk', version: 1, digest: `sha256:${'a'.repeat(64)}` as const, sealedDigest: lineage }
+    const act = signAct(owner, { verb: 'put', lineage, digest: lineage, epoch: 1, party: 'me', subject: putSubject(p, about, about.sealedDigest) })
+    return step({ ...rules, quotas: { ...QUOTAS, entriesPerHour: Number(optional(input, 'entriesPerHour')) } }, stateOf(new Map(founded())), { kind: 'deposit', request: { ...about, atRest: '', acts: [act] }, now: NOW, head: HEAD, next: 1 }).reply
   },
   /** { bytes }: a value of that size. */
   'store.put': input => attemptAsync(() => openMemoryStore(emptyDisk(), KEY).write({ at: 0, put: [{ key: 'a/x', value: new Uint8Array(Number(optional(input, 'bytes'))) }] })),
