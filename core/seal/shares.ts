@@ -81,8 +81,8 @@ export function parseSplit(value: Json | undefined, at = 'split'): Split {
   if (!isObject(value)) return refuse('share.form', at, 'an object', shown(value))
   only(value, ['need', 'of', 'commitments', 'wrapped'], at)
   const { need, of, commitments, wrapped } = value
-  const threshold = checkThreshold({ need: Number(need), of: Number(of) }, at)
-  if (threshold.need !== need || threshold.of !== of) refuse('share.threshold', at, 'two numbers', `${shown(need)} of ${shown(of)}`)
+  if (typeof need !== 'number' || typeof of !== 'number') return refuse('share.threshold', at, 'two numbers', `${shown(need)} of ${shown(of)}`)
+  const threshold = checkThreshold({ need, of }, at)
   if (!Array.isArray(commitments) || commitments.length !== need) return refuse('share.form', `${at}.commitments`, `a list of ${threshold.need}`, 'another value')
   if (typeof wrapped !== 'string' || fromBase64(wrapped, `${at}.wrapped`).length > SPLIT_LIMITS.wrappedBytes) return refuse('share.form', `${at}.wrapped`, `base64 of at most ${SPLIT_LIMITS.wrappedBytes} bytes`, 'another value')
   return { ...threshold, wrapped, commitments: commitments.map((one, j) => (typeof one === 'string' && fromBase64(one, `${at}.commitments`).length === 32 ? one : refuse('share.form', `${at}.commitments[${j}]`, '32 bytes in base64', shown(one)))) }

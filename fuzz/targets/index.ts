@@ -14,6 +14,7 @@ import { targets as kinds } from './kinds.ts'
 import { targets as machines } from './machines.ts'
 import { targets as nvidia } from './nvidia.ts'
 import { targets as results } from './results.ts'
+import { targets as shares } from './shares.ts'
 import { targets as tokens } from './tokens.ts'
 
-export const targets: readonly Target[] = [...bundle, ...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...files, ...images, ...kinds, ...machines, ...nvidia, ...results, ...tokens]
+export const targets: readonly Target[] = [...bundle, ...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...files, ...images, ...kinds, ...machines, ...nvidia, ...results, ...shares, ...tokens]
