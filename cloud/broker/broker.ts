@@ -221,9 +221,9 @@ class LocalBroker implements Broker {
 
   async charter(lineage: Hash): Answer {
     return attemptAsync(async () => {
-      const head = orRefuse(await this.#freshHead())
       const state = await this.#state()
       const { lineage: found, charter } = newest(state, lineage)
+      const head = orRefuse(await this.#freshHead())
       const proposals = read.proposals(state, lineage).filter(one => one.ended !== true).map(({ digest, charter: next, acts, includedAt }) => ({ digest, epoch: next.epoch, charter: next, acts, ...(includedAt === undefined ? {} : { includedAt }) }))
       const { digest, epoch, history, versions, revoked, revokedAssets, revokedPrograms, revocations, emergencies = [], emergencyCount = 0, emergencyActs = [] } = found
       return { charter, digest, epoch, lineage, history, versions, revoked, revokedAssets, revokedPrograms, revocations, emergencies, emergencyCount, emergencyActs, head: head.text, ...await this.#enactment(found.enacted.index), proposals }

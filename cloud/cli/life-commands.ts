@@ -3,6 +3,7 @@ import { Command, Option } from 'commander'
 import type { EmergencyOptions } from './emergency.ts'
 import type { LifeOptions } from './life.ts'
 import { conclude, type Screen } from './screen.ts'
+import type { StatusOptions } from './status.ts'
 import type { RotateOptions } from './successions.ts'
 
 /** `plan`, `propose`, `approve`, `veto`, `enact`, `revoke`, `emergency`, `rotate`, `exit`, `status`. */
@@ -12,7 +13,7 @@ export function lifeCommands(screen: Screen): Command[] {
   return [
     verb('plan <charter>', 'what a charter changes, for whom, who must sign and who has').addOption(against()).addOption(lineage()).addOption(cloud('also show what this cloud has heard, and from when it may be in force'))
       .option('--require-approved', 'refuse (10) until everybody who must sign has signed: for checks of pull requests').action((path: string, options: LifeOptions) => life(verbs => verbs.plan(screen, path, options))),
-    verb('propose <charter>', 'write a changed charter down as a change request in changes/; with --cloud the log gets it and the notice begins').addOption(party()).addOption(against()).addOption(lineage()).addOption(cloud('send it too'))
+    signing(verb('propose <charter>', 'write a changed charter down as a change request in changes/; with --cloud the log gets it and the notice begins')).addOption(against()).addOption(lineage()).addOption(cloud('send it too'))
       .option('--check', 'write nothing; refuse (10) when the change request is not what its charter says').action((path: string, options: LifeOptions) => life(verbs => verbs.propose(screen, path, options))),
     ...(['approve', 'veto', 'enact'] as const).map(name => signing(verb(`${name} <change>`, WORDS[name])).addOption(cloud('send the whole change request too'))
       .action((path: string, options: LifeOptions) => life(verbs => verbs.act(screen, name, path, options)))),
@@ -25,7 +26,7 @@ export function lifeCommands(screen: Screen): Command[] {
     verb('exit <charter>', 'a party leaves: writes the next charter without the grants of what it owns; with --cloud at once').addOption(party()).addOption(lineage()).addOption(cloud('put it in force'))
       .action((path: string, options: LifeOptions) => successions(verbs => verbs.exit(screen, path, options))),
     verb('status [charter]', 'where a lineage stands: newest epoch, open proposals, who has signed, what is revoked').addOption(lineage()).addOption(cloud('which cloud (default: the one `cloister up` started here)'))
-      .action((path: string | undefined, options: LifeOptions) => conclude(screen, async () => (await import('./status.ts')).status(screen, path, options))),
+      .option('--policy <file>', 'whose word counts for the log: check that it holds this, and how old the view is').action((path: string | undefined, options: StatusOptions) => conclude(screen, async () => (await import('./status.ts')).status(screen, path, options))),
   ]
 }
 

@@ -80,16 +80,30 @@ test('three machines found a charter by copying files; none of them has all keys
   carry(c, a)
   assert.equal((await did(screen => plan(screen, a, { requireApproved: true }))).value['change'], 'new')
   const cloud = await openLocalCloud()
+  const other = await openLocalCloud()
   try {
+    assert.match(await refusedWith(screen => status(screen, a, { cloud: cloud.url })), /^head\.unknown-charter/)
+    assert.match(await refusedWith(screen => act(screen, 'enact', b, { cloud: cloud.url })), /^charter\.not-approved .*cloister approve .*--party alpha/)
     const sent = await did(screen => act(screen, 'enact', a, { cloud: cloud.url }))
     assert.equal(sent.value['inForce'], true)
     const size = () => fetch(`${cloud.url}/log/checkpoint`).then(async answer => (await answer.text()).split('\n')[1])
     const before = await size()
     assert.equal((await did(screen => act(screen, 'enact', a, { cloud: cloud.url }))).value['inForce'], true)
     assert.equal(await size(), before, 'said again, nothing is logged again')
-    assert.equal((await did(screen => status(screen, a, { cloud: cloud.url }))).value['epoch'], 1)
+    assert.match((await did(screen => plan(screen, a, { cloud: cloud.url }))).lines, /in force now/)
+    const shown = await did(screen => status(screen, a, { cloud: cloud.url }))
+    assert.equal(shown.value['epoch'], 1)
+    assert.match(shown.lines, /NOT CHECKED/)
+    const policy = join(a, 'log.policy')
+    writeFileSync(policy, cloud.policy)
+    const checked = await did(screen => status(screen, a, { cloud: cloud.url, policy }))
+    assert.equal((checked.value['head'] as { witnesses: number }).witnesses, 1)
+    assert.doesNotMatch(checked.lines, /NOT CHECKED/)
+    writeFileSync(policy, other.policy)
+    assert.match(await refusedWith(screen => status(screen, a, { cloud: cloud.url, policy })), /^log\.(origin|signature|witnesses)/)
   } finally {
     await cloud.close()
+    await other.close()
   }
 })
 
@@ -269,6 +283,7 @@ test('a widening over two machines and a clock: signed by files, held by the not
   assert.match(await refusedWith(screen => act(screen, 'enact', third, { party: 'alpha', cloud })), /^charter\.stale-proposal/)
   share(b, a)
   assert.match(await refusedWith(screen => plan(screen, a, { requireApproved: true })), /^charter\.not-approved .*vetoed by bravo/)
+  assert.match(await refusedWith(screen => act(screen, 'approve', b, { party: 'bravo' })), /^charter\.act .*bravo vetoed/)
 
   wider(b, 4)
   await did(screen => propose(screen, b, { against: changeIn(b, 2), party: 'bravo' }))
@@ -278,6 +293,7 @@ test('a widening over two machines and a clock: signed by files, held by the not
   assert.equal((await did(screen => status(screen, a, { cloud }))).value['epoch'], 3, 'both owners narrowed: at once')
   assert.match(await refusedWith(screen => act(screen, 'approve', third, { party: 'alpha', cloud })), /^charter\.(stale-proposal|not-approved)/)
   assert.match((await did(screen => plan(screen, third, { cloud }))).lines, /STALE/)
+  assert.match((await did(screen => plan(screen, changeIn(ci, 2), { cloud }))).lines, /was in force; the newest is/)
 })
 
 test('revoke, emergency, rotate and exit on a real local cloud, and why says what holds', async () => {

@@ -9,7 +9,7 @@ import type { Charter, Hash } from '@cloister/core/charter/types'
 import { attempt, orRefuse, Refused, refuse } from '@cloister/core/refusal'
 import { nodePrimitives as p } from '../crypto/node.ts'
 import { checkSql } from '../guest/engines/sql/index.ts'
-import { keyVersion, lineageView, sendChange, type LineageView, type Sent } from '../sdk/broker.ts'
+import { keyVersion, knownLineage, lineageView, sendChange, type LineageView, type Sent } from '../sdk/broker.ts'
 import type { BrokerClient } from '../sdk/client.ts'
 import { aboutChange, changeOf, standingOf, type ChangeRequest, type ChangeStanding, type ChangeVerb } from './change.ts'
 import { baseFor, changeAt, digestOf, isChange, lineageOf, openBase, openChange, replaceFile, writeActs, writeChange, type Base, type OpenChange } from './change-folder.ts'
@@ -34,13 +34,13 @@ export interface LifeOptions extends SignOptions {
 /** What a charter is, or what it changes, for whom, who must sign and who has; nothing is sent. */
 export async function plan(screen: Screen, path: string, options: LifeOptions): Promise<void> {
   const change = await planned(screen, path, options)
-  const view = options.cloud === undefined ? undefined : await viewOf(clientOf(options), change.lineage)
+  const view = options.cloud === undefined ? undefined : await knownLineage(clientOf(options), change.lineage)
   const heard = view?.proposals.find(one => one.digest === change.digest)
   const whole = { ...change, acts: [...change.acts, ...(heard?.acts ?? []).filter(act => !change.acts.some(one => one.verb === act.verb && one.party === act.party && one.key === act.key))] }
   const standing = standingOf(p, whole)
   const programs = isChange(path) ? {} : await checkPrograms(screen, openFolder(path))
   const exposed = openableWithoutOwner(change.next)
-  picture(screen, whole, standing, { ...(heard?.includedAt === undefined ? {} : { includedAt: heard.includedAt }), ...(view === undefined ? {} : { newest: view.digest }) })
+  picture(screen, whole, standing, { ...(heard?.includedAt === undefined ? {} : { includedAt: heard.includedAt }), ...(view === undefined ? {} : { history: view.history }) })
   for (const one of exposed) screen.warn(one.line)
   if (view !== undefined) emergencies(screen, view, Date.now() / 1000)
   if (options.requireApproved === true && standing.missing !== undefined) throw new Refused({ ...standing.missing, fix: missingFix(path, standing) })
@@ -90,7 +90,7 @@ async function baseOf(from: CharterFolder, options: LifeOptions): Promise<Base |
   if (options.against !== undefined) return openBase(options.against, named)
   const near = attempt(() => baseFor(from))
   if (options.cloud === undefined) return orRefuse(near)
-  const view = await viewOf(clientOf(options), named ?? (near.ok ? near.value?.lineage : undefined) ?? lineageOf(from))
+  const view = await knownLineage(clientOf(options), named ?? (near.ok ? near.value?.lineage : undefined) ?? lineageOf(from))
   return view === undefined || view.digest === from.digest ? orRefuse(near) : { charter: view.charter, lineage: view.lineage }
 }
 
@@ -126,6 +126,7 @@ export async function act(screen: Screen, verb: ChangeVerb, path: string, option
   const signed = options.party === undefined && (verb === 'propose' || (verb === 'enact' && options.cloud !== undefined)) ? { acts: [] }
     : signActs(before.home, { ...aboutChange(before), verb, party: partyOf(options) }, chartersOf(before), options)
   if ('toSign' in signed) return screen.result({ ok: true, verb, change: before.path, toSign: signed.toSign }, `${signed.toSign.file}: ${signed.toSign.bytes} bytes to sign\nsha256 ${signed.toSign.sha256}\nbase64url ${signed.toSign.sha256Base64url}`)
+  if (verb === 'approve' && signed.acts.some(one => before.acts.some(other => other.verb === 'veto' && other.party === one.party && other.key === one.key))) refuse('charter.act', `${before.path}/vetoes`, 'an approval that was not taken back', `${options.party} vetoed`, 'propose it anew with a change')
   const files = writeActs(before.path, signed.acts)
   const change = openChange(before.path)
   const standing = standingOf(p, change)
@@ -139,7 +140,12 @@ const chartersOf = ({ prev, next }: ChangeRequest): Charter[] => [...(prev === u
 async function send(client: BrokerClient, change: OpenChange, standing: ChangeStanding, verb: ChangeVerb): Promise<Sent | undefined> {
   if (change.next.epoch === 1 && !standing.approved && verb !== 'enact') return undefined
   if (verb === 'enact' && change.next.epoch > 1 && !change.acts.some(one => one.verb === 'enact')) refuse('charter.act', 'enactments', 'an enactment signed by a party', 'none', `cloister enact ${change.path} --party NAME`)
-  return sendChange(client, change, verb === 'enact')
+  try {
+    return await sendChange(client, change, verb === 'enact')
+  } catch (error) {
+    if (error instanceof Refused && (error.refusal.code === 'charter.not-approved' || error.refusal.code === 'charter.quorum')) throw new Refused({ ...error.refusal, fix: missingFix(change.path, standing) })
+    throw error
+  }
 }
 
 function tell(screen: Screen, verb: ChangeVerb, change: OpenChange, standing: ChangeStanding, files: readonly string[], sent: Sent | undefined): void {
@@ -180,16 +186,6 @@ function subjectOf(subject: string, { body, charter }: LineageView): string | un
 }
 
 const clientOf = (options: LifeOptions): BrokerClient => cloudOf(options.cloud === true ? undefined : options.cloud)
-
-/** Where a lineage stands at a broker; undefined where it was not founded. */
-async function viewOf(client: BrokerClient, lineage: Hash): Promise<LineageView | undefined> {
-  try {
-    return await lineageView(client, lineage)
-  } catch (error) {
-    if (error instanceof Refused && error.refusal.code === 'head.unknown-charter') return undefined
-    throw error
-  }
-}
 
 /** A digest as it stands on a command line. */
 export function hashText(text: string | undefined, at: string): Hash | undefined {

@@ -7,8 +7,8 @@ import type { ChangeRequest, ChangeStanding, PartyStanding } from './change.ts'
 import type { LineageView } from '../sdk/broker.ts'
 import type { Screen } from './screen.ts'
 
-/** `includedAt`: when the log had the proposal (seconds since 1970); `newest`: the digest that a broker has in force. */
-export interface Seen { readonly includedAt?: number; readonly newest?: string }
+/** `includedAt`: when the log had the proposal (seconds since 1970); `history`: the digests that a broker has had in force, the newest last. */
+export interface Seen { readonly includedAt?: number; readonly history?: readonly string[] }
 
 export function picture(screen: Screen, change: ChangeRequest, standing: ChangeStanding, seen: Seen): void {
   const { next, reviewed } = change
@@ -16,8 +16,10 @@ export function picture(screen: Screen, change: ChangeRequest, standing: ChangeS
   for (const line of reviewed?.lines ?? foundingLines(next)) screen.say(`  ${marked(line)}`)
   signatures(screen, change, standing)
   screen.say('from when')
-  for (const line of seen.newest === change.digest ? ['in force now'] : [...whenLines(change), ...dueLines(change, seen)]) screen.say(`  ${line}`)
-  if (seen.newest !== undefined && seen.newest !== change.digest && seen.newest !== next.prev) screen.warn(`STALE: the broker has ${seen.newest} in force; propose again on top of it`)
+  const newest = seen.history?.at(-1)
+  const past = newest === change.digest ? ['in force now'] : seen.history?.includes(change.digest) === true ? [`was in force; the newest is ${newest}`] : undefined
+  for (const line of past ?? [...whenLines(change), ...dueLines(change, seen)]) screen.say(`  ${line}`)
+  if (past === undefined && newest !== undefined && newest !== next.prev) screen.warn(`STALE: the broker has ${newest} in force; propose again on top of it`)
 }
 
 /** Who must sign and why, and who has. */

@@ -90,6 +90,8 @@ export async function foundCharter(client: BrokerClient, charter: Charter, signe
 export interface OpenProposal { readonly digest: Hash; readonly charter: Charter; readonly acts: readonly Act[]; /** Seconds since 1970: the notice runs from here. */ readonly includedAt?: number }
 export interface LineageView extends Standing {
   readonly proposals: readonly OpenProposal[]
+  /** Digests of all epochs, first to newest. */
+  readonly history: readonly string[]
   readonly revoked: boolean
   readonly revokedAssets: readonly string[]
   /** Identities (host data) of programs that the quorum revoked. */
@@ -113,9 +115,19 @@ export async function lineageView(client: BrokerClient, lineage: Hash): Promise<
   const hashes = (field: string) => list(field).map(one => (/^[a-z0-9:-]{1,80}$/.test(String(one)) ? String(one) : refuse('broker.request', field, 'names or digests', 'another value')))
   const count = body['emergencyCount']
   return {
-    ...standing, proposals: list('proposals').map(one => openProposal(standing, one)), revoked: body['revoked'] === true,
+    ...standing, proposals: list('proposals').map(one => openProposal(standing, one)), history: hashes('history'), revoked: body['revoked'] === true,
     revokedAssets: hashes('revokedAssets'), revokedPrograms: hashes('revokedPrograms'), emergencies: list('emergencies').map(one => runningEmergency(charter, one)), emergencyCount: typeof count === 'number' ? count : 0,
     openActs: [...readActs(body['revocations'], [charter]), ...readActs(body['emergencyActs'], [charter])],
+  }
+}
+
+/** The same; undefined where the broker does not know the lineage. */
+export async function knownLineage(client: BrokerClient, lineage: Hash): Promise<LineageView | undefined> {
+  try {
+    return await lineageView(client, lineage)
+  } catch (error) {
+    if (error instanceof Refused && error.refusal.code === 'head.unknown-charter') return undefined
+    throw error
   }
 }
 
@@ -154,12 +166,13 @@ export interface Sent { readonly sent: readonly string[]; readonly inForce: bool
  */
 export async function sendChange(client: BrokerClient, change: SignedChange, enact: boolean): Promise<Sent> {
   const { lineage, digest, next, acts } = change
+  const view = await knownLineage(client, lineage)
+  if (view !== undefined && view.history.includes(digest)) return { sent: [], inForce: view.digest === digest, newest: { digest: view.digest, epoch: view.charter.epoch } }
   if (next.epoch === 1) {
     await client.send('/v1/charters', { charter: next, acts: acts.filter(act => act.verb === 'approve') })
     return { sent: ['found'], inForce: true, newest: { digest, epoch: 1 } }
   }
-  const view = await lineageView(client, lineage)
-  if (view.digest === digest) return { sent: [], inForce: true, newest: { digest, epoch: next.epoch } }
+  if (view === undefined) return refuse('head.unknown-charter', 'lineage', 'a lineage of this broker', lineage, 'found it first: cloister enact on its epoch 1')
   if (view.digest !== next.prev) refuse('charter.stale-proposal', 'prev', `${view.digest} (epoch ${view.charter.epoch}), the newest charter`, `${next.prev} (epoch ${next.epoch - 1})`, 'propose again on top of the newest charter')
   const heard = view.proposals.find(one => one.digest === digest)?.acts
   const vetoed = (act: Act) => acts.some(one => one.verb === 'veto' && one.party === act.party)
