@@ -8,8 +8,8 @@ import { toHex } from '../bytes/hex.ts'
 import { jcs } from '../bytes/jcs.ts'
 import { isObject, kindOf, parseJsonObject, shown, type Json, type JsonObject } from '../bytes/json.ts'
 import type { Primitives } from '../crypto/primitives.ts'
-import type { Claims, Evidence } from '../evidence/claims.ts'
-import { parseEvidence, verifyEvidence, type VerifyOptions } from '../evidence/index.ts'
+import type { Evidence } from '../evidence/claims.ts'
+import { parseEvidence } from '../evidence/index.ts'
 import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
 import { LOOP_LIMITS } from './documents.ts'
 
@@ -40,26 +40,27 @@ export function readSystemdReport(mediaType: typeof SYSTEMD_REPORT | typeof SYST
   return { ...reportOf(parseJsonObject(first.subarray(1))), signed: first, signatures: rest.map((one, i) => signatureOf(parseJsonObject(one.subarray(1)), `state[${i + 1}]`)) }
 }
 
+/** What the kernel hands over apart: the certificates of an SEV-SNP chip (base64 DER), or Intel's collateral as our evidence has it. */
+export interface Endorsements { readonly certificates?: readonly string[]; readonly collateral?: Json }
+
 /**
- * The claims of a signature over a report, judged by our own verifier and bound to the report's exact bytes. `endorsements`
- * are the certificates of an SEV-SNP chip (base64 DER) or Intel's collateral, as our evidence has them. Refuses `loop.document`, `evidence.*`, `x509.*`;
- * `evidence.unsupported` for a mechanism that is no hardware's, and for `tpm2`, whose quote is bound to the report only
- * through the audit of its session.
+ * A signature over a report as evidence of ours, and the report data (hex) by which it is bound to the report's exact bytes: for
+ * `verifyEvidence` and an appraisal's policy. Refuses `loop.document`, and `evidence.unsupported` for a mechanism that is no
+ * hardware's and for `tpm2`, whose quote is bound to the report only through the audit of its session.
+ *
+ * @example
+ * systemdEvidence(p, report, report.signatures[0]) // → { ok: true, value: { evidence: { kind: 'snp', … }, reportData: '…' } }
  */
-export function verifySystemdSignature(p: Primitives, report: SystemdReport, signature: SystemdSignature, options: VerifyOptions, endorsements: Endorsements = {}): Result<Claims> {
+export function systemdEvidence(p: Primitives, report: SystemdReport, signature: SystemdSignature, endorsements: Endorsements = {}): Result<{ readonly evidence: Evidence; readonly reportData: string }> {
   return attempt(() => {
     const digest = toHex(p.hash('sha256', report.signed))
     if (signature.sha256 !== digest) refuse('loop.document', 'state.signature.sha256', digest, signature.sha256)
-    const claims = orRefuse(verifyEvidence(p, evidenceOf(signature, endorsements), options))
-    const bound = digest.padEnd(128, '0')
-    return claims.reportData === bound ? claims : refuse('evidence.report-data', 'state.signature', bound, claims.reportData)
+    return { evidence: evidenceOf(signature, endorsements), reportData: digest.padEnd(128, '0') }
   })
 }
 
-export interface Endorsements { readonly certificates?: readonly string[]; readonly collateral?: Json }
-
 function evidenceOf({ mechanism, data }: SystemdSignature, { certificates = [], collateral }: Endorsements): Evidence {
-  if (mechanism !== 'tsm') return refuse('evidence.unsupported', 'state.signature.mechanism', 'tsm', mechanism, 'bind the whole report: the loop\'s own evidence is over the report that names this state')
+  if (mechanism !== 'tsm') return refuse('evidence.unsupported', 'state.signature.mechanism', 'tsm', mechanism, 'the loop\'s own evidence is over the report that names this state: it needs no second signature')
   only(data, ['provider', 'outblob', 'auxblob', 'manifestblob'], 'state.signature.data')
   const outblob = text(data, 'outblob', 'state.signature.data')
   switch (data['provider']) {

@@ -11,10 +11,11 @@ import { targets as evidence } from './evidence.ts'
 import { targets as files } from './files.ts'
 import { targets as images } from './images.ts'
 import { targets as kinds } from './kinds.ts'
+import { targets as loop } from './loop.ts'
 import { targets as machines } from './machines.ts'
 import { targets as nvidia } from './nvidia.ts'
 import { targets as results } from './results.ts'
 import { targets as shares } from './shares.ts'
 import { targets as tokens } from './tokens.ts'
 
-export const targets: readonly Target[] = [...bundle, ...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...files, ...images, ...kinds, ...machines, ...nvidia, ...results, ...shares, ...tokens]
+export const targets: readonly Target[] = [...bundle, ...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...files, ...images, ...kinds, ...loop, ...machines, ...nvidia, ...results, ...shares, ...tokens]
