@@ -123,5 +123,4 @@ test('reads below the same path: checkpoint, tiles, entries; nothing else, and n
     const answer = await get(path)
     assert.equal(answer.status, 404, path)
   }
-  assert.deepEqual(await json(await get('tile/0/000')), { code: 5, message: 'no such file in the newest tree that is shown', details: [] })
 })

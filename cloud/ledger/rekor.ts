@@ -7,7 +7,6 @@
  * entry (`integratedTime` is 0): the witnesses' cosignatures on the checkpoint carry theirs, RFC 3161 timestamps are for
  * clients. Trusts the sequencer and its ledger.
  */
-import { bodyLimit } from 'hono/body-limit'
 import type { Context, Hono } from 'hono'
 import { toBase64 } from '@cloister/core/bytes/base64'
 import { concat } from '@cloister/core/bytes/bytes'
@@ -17,9 +16,10 @@ import { parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { ED25519, readVkey } from '@cloister/core/log/note'
 import type { LogPolicy } from '@cloister/core/log/policy'
 import { parseProof } from '@cloister/core/log/proof'
-import { attemptAsync, orRefuse, refusalOf, refuse, type Refusal } from '@cloister/core/refusal'
-import { readRekorRequest, REQUEST_BYTES_MAX, type RekorEntry } from './rekor-entry.ts'
+import { attemptAsync, orRefuse, refuse, type Refusal } from '@cloister/core/refusal'
+import { readBounded, readFace } from './http.ts'
 import type { Ledger } from './ledger.ts'
+import { readRekorRequest, REQUEST_BYTES_MAX, type RekorEntry } from './rekor-entry.ts'
 import type { Sequencer } from './sequencer.ts'
 
 /** As protobuf's JSON names it (`dev.sigstore.rekor.v1.TransparencyLogEntry`): 64-bit numbers are texts, bytes are base64. */
@@ -44,24 +44,15 @@ export function rekorFace(app: Hono, path: string, sequencer: Sequencer, p: Prim
   const { ledger } = sequencer
   const logId = rekorLogId(p, ledger.policy)
   const base = `${path}/api/v2`
-  const tooLarge = refusalOf('bytes.too-large', 'request', `at most ${REQUEST_BYTES_MAX} bytes`, 'more')
-  app.post(`${base}/log/entries`, bodyLimit({ maxSize: REQUEST_BYTES_MAX, onError: context => refused(context, tooLarge) }), async context => {
+  app.post(`${base}/log/entries`, async context => {
     const logged = await attemptAsync(async () => {
-      const entry = orRefuse(readRekorRequest(p, new Uint8Array(await context.req.arrayBuffer())))
+      const entry = orRefuse(readRekorRequest(p, orRefuse(await readBounded(context, REQUEST_BYTES_MAX))))
       const { index } = orRefuse(await sequencer.add(entry.body))
       return answerOf(ledger, logId, entry, index)
     })
     return logged.ok ? context.json(logged.value, 201) : refused(context, logged.refusal)
   })
-  const file = async (context: Context) => {
-    const found = await attemptAsync(() => ledger.file(context.req.path.slice(base.length + 1)))
-    if (!found.ok) return refused(context, found.refusal)
-    if (found.value === undefined) return context.json(status(NOT_FOUND, 'no such file in the newest tree that is shown'), 404)
-    const { bytes, type, immutable } = found.value
-    return context.body(Uint8Array.from(bytes), 200, { 'content-type': type, 'cache-control': immutable ? 'public, max-age=31536000, immutable' : 'no-store' })
-  }
-  app.get(`${base}/checkpoint`, file)
-  app.get(`${base}/tile/*`, file)
+  readFace(app, base, ledger)
 }
 
 /** The log's id in bundles and trusted roots: the key id of its Ed25519 signatures, not truncated (32 bytes). Leaves with `crypto.algorithm`. */
@@ -86,13 +77,11 @@ async function answerOf(ledger: Ledger, logId: Uint8Array, { kind, version, body
 // ---- errors: google.rpc.Status as grpc-gateway writes it; clients read `message`
 
 const INVALID_ARGUMENT = 3
-const NOT_FOUND = 5
 const UNAVAILABLE = 14
-const status = (code: number, message: string) => ({ code, message, details: [] })
 
 /** What cannot be served now may be sent again (clients do, from 500 up); everything else is the request's fault. */
 function refused(context: Context, { code, at, expected, got, fix }: Refusal): Response {
   const message = `${code} at ${at}: expected ${expected}, got ${got}${fix === undefined ? '' : `; ${fix}`}`
   const later = code === 'log.unavailable' || code.startsWith('store.')
-  return context.json(status(later ? UNAVAILABLE : INVALID_ARGUMENT, message), later ? 503 : 400)
+  return context.json({ code: later ? UNAVAILABLE : INVALID_ARGUMENT, message, details: [] }, later ? 503 : 400)
 }
