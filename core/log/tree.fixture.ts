@@ -28,7 +28,7 @@ export function ed25519Signer(name: string): RawSigner {
 }
 export function mlDsaSigner(name: string): RawSigner {
   const { publicKey: raw, secretKey } = ml_dsa44.keygen(secretOf(name))
-  return { raw, algorithm: 'ml-dsa-44', publicKey: { kind: 'ml-dsa-44', raw }, sign: message => ml_dsa44.sign(message, secretKey) }
+  return { raw, algorithm: 'ml-dsa-44', publicKey: { kind: 'ml-dsa-44', raw }, sign: message => ml_dsa44.sign(message, secretKey, { extraEntropy: false }) }
 }
 export function p256Signer(name: string): RawSigner {
   const raw = p256.getPublicKey(secretOf(name), false)

@@ -11,6 +11,7 @@ import { targets as evidence } from './evidence.ts'
 import { targets as files } from './files.ts'
 import { targets as images } from './images.ts'
 import { targets as kinds } from './kinds.ts'
+import { targets as log } from './log.ts'
 import { targets as loop } from './loop.ts'
 import { targets as machines } from './machines.ts'
 import { targets as nvidia } from './nvidia.ts'
@@ -18,4 +19,4 @@ import { targets as results } from './results.ts'
 import { targets as shares } from './shares.ts'
 import { targets as tokens } from './tokens.ts'
 
-export const targets: readonly Target[] = [...bundle, ...bytes, ...cbor, ...corim, ...dcap, ...documents, ...evidence, ...eventlog, ...files, ...images, ...kinds, ...loop, ...machines, ...nvidia, ...results, ...shares, ...tokens]
+export const targets: readonly Target[] = [...bundle, ...bytes, ...cbor, ...corim, ...dcap, ...documents, ...eventlog, ...evidence, ...files, ...images, ...kinds, ...log, ...loop, ...machines, ...nvidia, ...results, ...shares, ...tokens]
