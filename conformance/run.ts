@@ -2,6 +2,7 @@
  * `npm run conformance -- evidence [--command "…"] [--manifest FILE] [--timeout SECONDS]`: drives an implementation of the
  * contract (README.md) over a manifest: one JSON line a case, then `N passed, M failed`. Without `--command` it is ours.
  * `npm run conformance -- tlog [--entries N] [--merkle FOLDER] [--litewitness FILE]… [--receipts FOLDER]`: see tlog/run.ts.
+ * `npm run conformance -- sigstore`: Sigstore's clients against our log (sigstore/run.ts).
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -11,6 +12,7 @@ import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { runTlog } from './tlog/run.ts'
 import { compare, parseVerdict, type Expected, type Request, type Verdict } from './contract.ts'
+import { runSigstore } from './sigstore/run.ts'
 
 interface Case { readonly id: string; readonly tee: string; readonly kind?: string; readonly files: readonly { readonly role: string; readonly path: string; readonly sha256?: string }[]; readonly chain?: readonly string[] | null; readonly valid_at?: string | null; readonly expect: Expected }
 
@@ -21,8 +23,9 @@ const DEFAULT = join(import.meta.dirname, '../../shared/vectors/MANIFEST.json')
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { command: { type: 'string' }, manifest: { type: 'string', default: DEFAULT }, timeout: { type: 'string', default: '30' }, entries: { type: 'string', default: '70000' }, merkle: { type: 'string' }, receipts: { type: 'string' }, litewitness: { type: 'string', multiple: true, default: [] } } })
 const [suite = 'evidence'] = positionals
 if (suite === 'tlog') process.exit(await runTlog({ merkle: values.merkle, receipts: values.receipts, litewitness: values.litewitness, entries: Number(values.entries) }))
+if (suite === 'sigstore') process.exit(await runSigstore())
 if (suite !== 'evidence' || !existsSync(values.manifest)) {
-  console.error(suite !== 'evidence' ? `unknown suite ${suite}: evidence, tlog` : `no manifest at ${values.manifest}`)
+  console.error(suite !== 'evidence' ? `unknown suite ${suite}: evidence, tlog, sigstore` : `no manifest at ${values.manifest}`)
   process.exit(30)
 }
 const folder = dirname(values.manifest)
