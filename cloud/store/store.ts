@@ -8,7 +8,8 @@
  * one is refused (`store.corrupt`), never read as absent. A whole store that was set back is noticed by the witnesses of
  * the log it holds. Every implementation passes `store.suite.ts`.
  *
- * Methods reject with a refusal: `store.full`, `store.corrupt` or `store.locked`.
+ * Methods reject with a refusal: `store.full`, `store.corrupt`, `store.locked`, or `store.unavailable` when its server is away.
+ * A write that was refused was not made, save where the refusal says that it may stand: whoever was refused reads again.
  */
 
 /** A key is `<namespace>/<rest>`: printable ASCII, at most `KEY_LENGTH_MAX` characters. */

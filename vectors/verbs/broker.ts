@@ -20,6 +20,7 @@ import { keys, stateOf } from '../../cloud/broker/state.ts'
 import { generateSigner, nodePrimitives as p } from '../../cloud/crypto/node.ts'
 import { openLedger } from '../../cloud/ledger/ledger.ts'
 import { emptyDisk, openMemoryStore } from '../../cloud/store/memory.ts'
+import { openPostgresStore } from '../../cloud/store/postgres.ts'
 import { openSqliteStore } from '../../cloud/store/sqlite.ts'
 
 const NOW = 1_800_000_000
@@ -85,6 +86,14 @@ export const verbs: Record<string, (input: unknown) => Result<unknown> | Promise
       await store.close()
       rmSync(folder, { recursive: true })
     }
+  },
+  /** { waitMs }: how long to wait for a server that is not there. */
+  'store.connect': async input => {
+    const folder = mkdtempSync(join(tmpdir(), 'cloister-vector-'))
+    const connection = { host: folder, port: 5432, dbname: 'x', user: 'x' }
+    const opened = await attemptAsync(() => openPostgresStore({ connection, name: 'x', key: KEY, waitMs: Number(optional(input, 'waitMs')) }))
+    rmSync(folder, { recursive: true })
+    return opened
   },
   /** { index }: the proof of an entry that no witnessed head contains. */
   'broker.prove': async input => (await openLedger({ p, store: openMemoryStore(emptyDisk(), KEY), origin: 'log.test', signers: [owner], witnesses: [], quorum: 0 })).prove(Number(optional(input, 'index'))),
