@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
+import { keysOf } from '@cloister/core/loop/authority'
 import { followLast, type Leaf } from '@cloister/core/loop/chain'
 import { parseConfiguration, parseReport } from '@cloister/core/loop/documents'
 import type { Delivery } from '@cloister/core/loop/orchestrate'
@@ -28,7 +29,7 @@ function world(hardware: Hardware & { readonly akName?: string } = softTpm()) {
   const demands = demandsOf(trust, aks)
   let planned = 0
   const orchestrator = () => openOrchestrator({
-    p, log: followLog(p, log, () => trust.authority.keys), signer: authority, random: nodeRandom, now: () => clock.now,
+    p, log: followLog(p, log, () => keysOf(trust.authority)), signer: authority, random: nodeRandom, now: () => clock.now,
     demands: node => (node === trust.node ? demands : undefined), plan: () => planAt(clock.now, `configuration ${planned++}`),
   })
   const first = orchestrator()
@@ -55,7 +56,7 @@ function world(hardware: Hardware & { readonly akName?: string } = softTpm()) {
     host: { state: async () => hostState(), activate: (payload: Payload, digest) => effect(async () => { active.push({ digest, content: fromUtf8(payload.files[0]?.content ?? new Uint8Array()) }) }) },
     link: { challenge: async node => orRefuse(first.challenge(node)), deliver: (delivery, after) => effect(() => link.deliver(delivery, after)) },
   })
-  const view = async () => orRefuse(followLast(p, trust, await followLog(p, log, () => trust.authority.keys).leaves(trust.node)))
+  const view = async () => orRefuse(followLast(p, trust, await followLog(p, log, () => keysOf(trust.authority)).leaves(trust.node)))
   return { clock, log, trust, signer, authority, demands, orchestrator, first, disk, active, faults, link, start, view }
 }
 type World = ReturnType<typeof world>
@@ -274,7 +275,7 @@ async function reportsByDigest(one: World): Promise<Reports> {
   for (const entry of one.log.entries) {
     const envelope = fromUtf8(entry)
     const report = parseReport(p, envelope, one.trust.node)
-    const configuration = report.ok ? undefined : parseConfiguration(p, envelope, one.trust.authority.keys)
+    const configuration = report.ok ? undefined : parseConfiguration(p, envelope, keysOf(one.trust.authority))
     if (report.ok) inForce.set(report.value.digest, report.value.body.configuration)
     else if (configuration?.ok === true) accepts.set(configuration.value.digest, configuration.value.body.accepts)
   }

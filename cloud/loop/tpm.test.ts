@@ -13,6 +13,7 @@ import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
 import { verifyEvidence } from '@cloister/core/evidence/index'
 import { verifyNvCertify } from '@cloister/core/evidence/tpm/quote'
 import { readPublicArea, readSignature } from '@cloister/core/evidence/tpm/structures'
+import { keysOf } from '@cloister/core/loop/authority'
 import { after, followLast, type Trust } from '@cloister/core/loop/chain'
 import { measured } from '@cloister/core/loop/documents'
 import { orRefuse, Refused } from '@cloister/core/refusal'
@@ -75,7 +76,7 @@ function loopOf(tpm: TpmHardware) {
   const requires = { appraisal: { tee: ['tpm' as const], tcb: 'any' as const, distrust: {}, measurements: [{ tee: 'tpm' as const, hex: MEASURED['0'], name: 'image 7', registers: { PCR11: MEASURED['11'] } }] } }
   const demands = { ...demandsOf(trust, [tpm.akName]), requires }
   let planned = 0
-  const leaves = followLog(p, log, () => trust.authority.keys)
+  const leaves = followLog(p, log, () => keysOf(trust.authority))
   const orchestrator = openOrchestrator({ p, log: leaves, signer: authority, random: nodeRandom, now: () => clock.now, demands: () => demands, plan: () => ({ ...planAt(clock.now, `configuration ${planned++}`), requires }) })
   const disk: { text?: string } = {}
   const events: string[] = []

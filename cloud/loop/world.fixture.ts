@@ -126,7 +126,7 @@ export const REQUIRES: Requirement = {
 export const hostState = () => stateOf({ kernel: '6.12.95', os: 'debian 12' })
 
 export function trustOf(log: LogPolicy, node: Signer, authority: Signer, register: boolean): Trust {
-  return { log, node: formatKey(node.publicKey), authority: { keys: [formatKey(authority.publicKey)] }, ...(register ? { register: { name: 'PCR13', boot: ZERO } } : {}) }
+  return { log, node: formatKey(node.publicKey), authority: [{ keys: [formatKey(authority.publicKey)] }], ...(register ? { register: { name: 'PCR13', boot: ZERO } } : {}) }
 }
 export function demandsOf(trust: Trust, aks: readonly string[]): Demands {
   return { trust, requires: REQUIRES, evidence: { aks }, reportAgeMax: 300, challengeKey: new Uint8Array(32).fill(7) }

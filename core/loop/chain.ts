@@ -13,14 +13,15 @@ import type { Primitives } from '../crypto/primitives.ts'
 import { verifyProof } from '../log/proof.ts'
 import type { LogPolicy } from '../log/policy.ts'
 import { attempt, orRefuse, refuse, type Refusal, type Result } from '../refusal.ts'
+import { keysOf, termOf, type Authority } from './authority.ts'
 import { extended, LOOP_LIMITS, parseConfiguration, parseReport, type Configuration, type Report, type Signed } from './documents.ts'
 
 /** Whose word counts in one node's loop. */
 export interface Trust {
   readonly log: LogPolicy
   readonly node: string
-  /** Keys that may configure this node, and the charter they stand in, where one governs. */
-  readonly authority: { readonly keys: readonly string[]; readonly charter?: Hash }
+  /** Who may configure this node, over time. */
+  readonly authority: Authority
   /** The register into which the node measures each configuration: its name in claims, and what it holds after boot (hex). */
   readonly register?: { readonly name: string; readonly boot: string }
 }
@@ -37,7 +38,7 @@ export interface View {
   readonly origin?: string
   readonly report?: { readonly digest: Hash; readonly sequence: number; readonly configuration?: Hash; readonly register?: string }
   /** The newest configuration, opened or not. */
-  readonly configuration?: { readonly digest: Hash; readonly accepts: Hash; readonly chip: string; readonly validUntil: number }
+  readonly configuration?: { readonly digest: Hash; readonly accepts: Hash; readonly chip: string; readonly key: string; readonly charter?: Hash }
 }
 export const START: View = { index: -1, time: 0 }
 
@@ -85,15 +86,17 @@ export function followLast(p: Primitives, trust: Trust, leaves: readonly Leaf[])
     const { body, digest } = orRefuse(parseReport(p, first.envelope, trust.node))
     if (body.previous === undefined) return orRefuse(follow(p, trust, leaves))
     const answers = leaves.flatMap(({ envelope }) => {
-      const configuration = parseConfiguration(p, envelope, trust.authority.keys)
-      return configuration.ok && configuration.value.body.accepts === digest ? [configuration.value.body] : []
+      const configuration = parseConfiguration(p, envelope, keysOf(trust.authority))
+      return configuration.ok && configuration.value.body.accepts === digest ? [configuration.value] : []
     })
-    const [answer] = answers
-    if (answer === undefined) return refuse('loop.skip', 'leaves[0]', 'a report that one of these configurations accepts', digest, 'read the node\'s leaves from further back')
+    const [answered] = answers
+    if (answered === undefined) return refuse('loop.skip', 'leaves[0]', 'a report that one of these configurations accepts', digest, 'read the node\'s leaves from further back')
     const { previous, configuration, register, sequence } = body
+    const { body: answer, key } = answered
+    const term = { key, ...(answer.charter === undefined ? {} : { charter: answer.charter }) }
     const before: View = {
       ...START, report: { digest: previous, sequence: sequence - 1, ...(configuration === undefined ? {} : { configuration }), ...(register === undefined ? {} : { register }) },
-      ...(answer.previous === undefined ? {} : { configuration: { digest: answer.previous, accepts: previous, chip: answer.chip, validUntil: 0 } }),
+      ...(answer.previous === undefined ? {} : { configuration: { digest: answer.previous, accepts: previous, chip: answer.chip, ...term } }),
     }
     return orRefuse(follow(p, trust, leaves, before))
   })
@@ -102,7 +105,7 @@ export function followLast(p: Primitives, trust: Trust, leaves: readonly Leaf[])
 function step(p: Primitives, trust: Trust, known: Followed, leaf: Leaf, index: number, time: number): Followed {
   const seen = { ...known.view, index, time: Math.max(known.view.time, time) }
   const report = parseReport(p, leaf.envelope, trust.node)
-  const configuration = report.ok ? undefined : parseConfiguration(p, leaf.envelope, trust.authority.keys)
+  const configuration = report.ok ? undefined : parseConfiguration(p, leaf.envelope, keysOf(trust.authority))
   if (report.ok) {
     const after = attempt(() => placeReport(p, trust, seen, report.value))
     return after.ok ? { ...known, view: after.value, report: { document: report.value, leaf } } : { ...known, view: seen, void: [...known.void, { index, refusal: after.refusal }] }
@@ -151,17 +154,18 @@ export const after = (p: Primitives, register: string, configuration: Hash): str
 /**
  * The view with this configuration; the same view when it already stands there. Leaves with `loop.node`, `loop.rollback` (it
  * answers an older report), `loop.skip` (it answers none that is known, or leaves one out), `loop.fork` (another one answers
- * that report) or `receipt.charter`.
+ * that report) or `receipt.charter` (it belongs to no term of the authority, or to an older one than the one before).
  */
-export function placeConfiguration(trust: Trust, view: View, { body, digest }: Signed<Configuration>): View {
+export function placeConfiguration(trust: Trust, view: View, { body, digest, key }: Signed<Configuration>): View {
   const { report, configuration } = view
   if (body.node !== trust.node) refuse('loop.node', 'configuration.node', trust.node, body.node)
-  if (body.charter !== trust.authority.charter) refuse('receipt.charter', 'configuration.charter', trust.authority.charter ?? 'none', body.charter ?? 'none')
   if (digest === configuration?.digest) return view
+  const [term, before] = [termOf(trust.authority, key, body.charter), configuration === undefined ? -1 : termOf(trust.authority, configuration.key, configuration.charter)]
+  if (term < 0 || term < before) refuse('receipt.charter', 'configuration.charter', trust.authority[Math.max(before, 0)]?.charter ?? 'a key of this term or a newer one', body.charter ?? 'another')
   if (report === undefined) return refuse('loop.skip', 'configuration.accepts', 'a report of this node in the log', 'none')
   if (body.accepts !== report.digest) refuse(body.sequence <= report.sequence ? 'loop.rollback' : 'loop.skip', 'configuration.accepts', report.digest, body.accepts)
   if (body.sequence !== report.sequence + 1) refuse('loop.skip', 'configuration.sequence', String(report.sequence + 1), String(body.sequence))
   if (configuration?.accepts === report.digest) refuse('loop.fork', 'configuration.accepts', configuration.digest, digest)
   if (body.previous !== configuration?.digest) refuse('loop.skip', 'configuration.previous', configuration?.digest ?? 'none', body.previous ?? 'none')
-  return { ...view, configuration: { digest, accepts: body.accepts, chip: body.chip, validUntil: body.validUntil } }
+  return { ...view, configuration: { digest, accepts: body.accepts, chip: body.chip, key, ...(body.charter === undefined ? {} : { charter: body.charter }) } }
 }

@@ -35,7 +35,7 @@ function viewOf(from: JsonObject): View {
   return {
     index, time: count(from, 'time'), ...(from['origin'] === undefined ? {} : { origin: string(from, 'origin') }),
     ...maybe(from, 'report', one => ({ digest: hash(one, 'digest'), sequence: count(one, 'sequence'), ...(one['configuration'] === undefined ? {} : { configuration: hash(one, 'configuration') }), ...register(one) })),
-    ...maybe(from, 'configuration', one => ({ digest: hash(one, 'digest'), accepts: hash(one, 'accepts'), chip: string(one, 'chip'), validUntil: count(one, 'validUntil') })),
+    ...maybe(from, 'configuration', one => ({ digest: hash(one, 'digest'), accepts: hash(one, 'accepts'), chip: string(one, 'chip'), key: string(one, 'key'), ...(one['charter'] === undefined ? {} : { charter: hash(one, 'charter') }) })),
   }
 }
 

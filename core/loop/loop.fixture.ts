@@ -108,7 +108,7 @@ export class Loop {
     this.log = log
     this.node = nodeSigner(name)
     this.random = randomOf(name)
-    this.trust = { log: LOG, node: formatKey(this.node.publicKey), authority: { keys: [formatKey(this.orchestrator.publicKey)] }, register: { name: 'PCR13', boot: BOOT } }
+    this.trust = { log: LOG, node: formatKey(this.node.publicKey), authority: [{ keys: [formatKey(this.orchestrator.publicKey)] }], register: { name: 'PCR13', boot: BOOT } }
     this.demands = { trust: this.trust, requires: REQUIRES, evidence: { aks: [nameOf(areaOf(AK))] }, reportAgeMax: 300, challengeKey: new Uint8Array(32).fill(7) }
   }
   pcrs(change: Readonly<Record<string, string>> = {}) { return { '0': FIRMWARE, '11': KERNEL, '13': this.register, ...change } }

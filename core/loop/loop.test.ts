@@ -4,9 +4,13 @@ import { test } from 'node:test'
 import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { jcs } from '../bytes/jcs.ts'
 import { utf8 } from '../bytes/text.ts'
+import { charterDigest } from '../charter/canonical.ts'
+import { FRAUD } from '../charter/documents.fixture.ts'
+import { charter, next as nextCharter } from '../charter/scene.fixture.ts'
 import { formatKey } from '../crypto/keys.ts'
 import { AK384, areaOf } from '../evidence/tpm/tpm.fixture.ts'
 import { encodeReceipt } from '../receipt/receipt.ts'
+import { authorityOf, keysOf } from './authority.ts'
 import { after, follow, followLast, START } from './chain.ts'
 import { encodeConfiguration, encodeReport, LOOP_LIMITS, parseConfiguration, parseReport, requirement, reportBinding, type Configuration, type Report } from './documents.ts'
 import { readNodeState, writeState } from './kept.ts'
@@ -252,7 +256,7 @@ test('the node opens in the required state, on its machine, with its key only', 
   refused(loop.open(found, { secret: loop.random(32) }), 'seal.open')
   const moved = { ...found, document: { ...found.document, body: { ...found.document.body, chip: 'another' } } }
   refused(loop.open(moved), 'loop.node', 'claims.chipId')
-  for (const change of [{ validUntil: NOW + 9999 }, { sequence: 7 }, { charter: found.document.digest }, { evidence: found.document.digest }]) {
+  for (const change of [{ validUntil: NOW + 9999 }, { sequence: 7 }, { time: 1 }, { evidence: found.document.digest }]) {
     refused(loop.open({ ...found, document: { ...found.document, body: { ...found.document.body, ...change } } }), 'seal.open')
   }
 })
@@ -266,7 +270,7 @@ test('a configuration at another place: of another node, older, skipped, unanswe
   refused(one.find([old], { ...one.state, view: START }), 'loop.skip')
   two.report()
   refused(two.find(one.log.leaves()), 'loop.skip', 'leaves')
-  const body = ok(parseConfiguration(p, old.envelope, one.trust.authority.keys)).body
+  const body = ok(parseConfiguration(p, old.envelope, keysOf(one.trust.authority))).body
   const at = (change: Partial<Configuration>) => {
     const loop = new Loop('one')
     loop.report()
@@ -285,8 +289,52 @@ test('a configuration at another place: of another node, older, skipped, unanswe
   const early = new TestLog()
   early.append(old.envelope)
   assert.deepEqual(ok(follow(p, one.trust, early.leaves())).void.map(({ refusal }) => refusal.code), ['loop.skip'])
-  const governed = { ...one.trust, authority: { ...one.trust.authority, charter: zero } }
+  const governed = { ...one.trust, authority: one.trust.authority.map(term => ({ ...term, charter: zero })) }
   assert.deepEqual(ok(follow(p, governed, one.log.leaves())).void.map(({ refusal }) => refusal.code).slice(0, 1), ['receipt.charter'])
+})
+
+test('keys rotate and charters move on: history stays readable, and only the newest term is opened', () => {
+  const [old, young] = [edSigner('orchestrator'), edSigner('young')]
+  const [one, two] = [`sha256:${'1'.repeat(64)}`, `sha256:${'2'.repeat(64)}`] as const
+  const terms = [{ keys: [formatKey(old.publicKey)], charter: one }, { keys: [formatKey(young.publicKey)], charter: two }]
+  const loop = new Loop()
+  Object.assign(loop.trust, { authority: terms.slice(0, 1) })
+  loop.turn()
+  loop.report({ challenge: false })
+  loop.answer()
+  const found = ok(loop.find())
+  assert.ok(loop.open(found).ok)
+  Object.assign(loop.trust, { authority: terms })
+  refused(loop.open(ok(loop.find())), 'receipt.charter', 'configuration.charter')
+  loop.report()
+  refused(loop.next(), 'receipt.charter', 'signer')
+  Object.assign(loop, { orchestrator: young })
+  loop.answer()
+  assert.equal(ok(loop.find()).document.body.charter, two)
+  assert.ok(loop.open(ok(loop.find())).ok)
+  assert.deepEqual(ok(followLast(p, loop.trust, loop.log.leaves().slice(-2))).view, ok(follow(p, loop.trust, loop.log.leaves())).view)
+  // The old key, or the old charter under the new key: void from then on.
+  loop.report()
+  loop.log.append(loop.state.unanswered.at(-1) ?? '')
+  const { body } = ok(loop.find(loop.log.leaves().slice(0, -1), { ...loop.state, made: { digest: statementDigest(p, loop.state.unanswered.at(-2) ?? ''), sequence: 2 } })).document
+  const next = { ...body, accepts: loop.state.made?.digest ?? assert.fail(), sequence: 4, previous: statementDigest(p, loop.log.leaf(5).envelope) }
+  loop.log.append(encodeConfiguration(p, old, { ...next, charter: one }))
+  loop.log.append(encodeConfiguration(p, young, { ...next, charter: one }))
+  assert.deepEqual(ok(follow(p, loop.trust, loop.log.leaves())).void.map(({ refusal }) => refusal.code), ['receipt.charter', 'receipt.charter'])
+  loop.log.append(encodeConfiguration(p, young, next))
+  assert.equal(ok(loop.find()).document.body.sequence, 4)
+})
+
+test('the terms of a party: its plain keys, in every epoch, and one signature is enough', () => {
+  const first = charter(FRAUD)
+  const { alpha } = first.parties
+  const second = nextCharter(first, copy => { copy.parties['alpha'] = { ...copy.parties['alpha'], keys: [...alpha?.keys ?? [], formatKey(edSigner('young').publicKey)].toSorted() } })
+  const authority = ok(authorityOf(p, [first, second], 'alpha'))
+  assert.deepEqual(authority.map(term => [term.charter, term.keys.length]), [[charterDigest(p, first), alpha?.keys.length], [charterDigest(p, second), (alpha?.keys.length ?? 0) + 1]])
+  assert.deepEqual(keysOf(authority).length, (alpha?.keys.length ?? 0) + 1)
+  refused(authorityOf(p, [first], 'nobody'), 'charter.dangling')
+  refused(authorityOf(p, [first], 'toString'), 'charter.dangling')
+  refused(authorityOf(p, [nextCharter(second, copy => { copy.parties['alpha'] = { ...copy.parties['alpha'], keys: copy.parties['alpha']?.keys ?? [], need: 2 } })], 'alpha'), 'charter.quorum')
 })
 
 test('a log that holds a report which this disk does not know: the disk was set back', () => {
@@ -316,15 +364,15 @@ test('nothing counts that is not in the witnessed log, or that nobody entitled s
   stranger.report()
   const forged = { ...ok(stranger.next()) }
   assert.ok(forged.kind === 'answer')
-  const body = ok(parseConfiguration(p, forged.append[1] ?? '', stranger.trust.authority.keys)).body
+  const body = ok(parseConfiguration(p, forged.append[1] ?? '', keysOf(stranger.trust.authority))).body
   stranger.log.append(forged.append[0] ?? '')
   stranger.log.append(encodeConfiguration(p, edSigner('stranger'), body))
   stranger.log.append('no receipt at all')
   refused(stranger.find(), 'loop.skip', 'leaves')
-  refused(parseConfiguration(p, encodeConfiguration(p, edSigner('stranger'), body), stranger.trust.authority.keys), 'receipt.key')
+  refused(parseConfiguration(p, encodeConfiguration(p, edSigner('stranger'), body), keysOf(stranger.trust.authority)), 'receipt.key')
   const envelope = forged.append[1] ?? ''
   const signature = /"sig":"([^"]+)"/.exec(envelope)?.[1] ?? ''
-  refused(parseConfiguration(p, envelope.replace(signature, toBase64(fromBase64(signature).map(byte => byte ^ 1))), stranger.trust.authority.keys), 'receipt.signature')
+  refused(parseConfiguration(p, envelope.replace(signature, toBase64(fromBase64(signature).map(byte => byte ^ 1))), keysOf(stranger.trust.authority)), 'receipt.signature')
   refused(parseReport(p, encodeReport(nodeSigner('stranger'), reported(stranger).body), stranger.trust.node), 'receipt.key')
   refused(parseReport(p, encodeReport(nodeSigner('stranger'), reported(stranger).body), 'p256:04'), 'loop.node')
   refused(follow(p, loop.trust, new Array<typeof report>(1025).fill(report)), 'bytes.too-large')
@@ -391,7 +439,7 @@ test('a report says nothing else, in no other form', () => {
 test('a configuration says nothing else, in no other form', () => {
   const loop = new Loop()
   const body = loop.turn()
-  const keys = loop.trust.authority.keys
+  const keys = keysOf(loop.trust.authority)
   const sealedDigest = hexOf(p.hash('sha256', fromBase64(body.sealed.ciphertext)))
   const encode = (change: object, sha256 = sealedDigest, name = 'sealed') => parseConfiguration(p, encodeReceipt(loop.orchestrator, 'configured', [{ name, digest: { sha256 } }], { ...body, ...change }), keys)
   assert.ok(encode({}).ok)

@@ -18,6 +18,7 @@ import type { Evidence } from '../evidence/claims.ts'
 import { verifyEvidence, type VerifyOptions } from '../evidence/index.ts'
 import { parseReceipt } from '../receipt/receipt.ts'
 import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
+import { checkNewest, keysOf } from './authority.ts'
 import { follow, START, type Leaf, type Trust, type View } from './chain.ts'
 import { encodeReport, LOOP_LIMITS, openingBinding, parseConfiguration, sealingContext, type Configuration, type Report, type Signed } from './documents.ts'
 import { checkMachine } from './orchestrate.ts'
@@ -116,11 +117,12 @@ export interface Here {
 
 /**
  * Open the configuration, here and now. Refuses `loop.window` (also when the clock is behind the log's witnesses),
- * `loop.node` (another machine), `loop.state` (facts or register differ), `evidence.*`, `appraisal.*`, `seal.open`.
+ * `receipt.charter` (not of the newest term), `loop.node` (another machine), `loop.state` (facts or register differ), `evidence.*`, `appraisal.*`, `seal.open`.
  */
 export function openConfiguration(p: Primitives, trust: Trust, state: NodeState, { document, view }: Found, here: Here): Result<Payload> {
   return attempt(() => {
-    const { body, digest } = document
+    const { body, digest, key } = document
+    checkNewest(trust.authority, key, body.charter, 'configuration.charter')
     const { now } = here.options
     if (now < body.validFrom || now > body.validUntil) refuse('loop.window', 'configuration', `a time from ${body.validFrom} to ${body.validUntil}`, String(now), 'report again')
     if (now + CLOCK_SECONDS < view.time) refuse('loop.window', 'clock', `at least ${view.time - CLOCK_SECONDS}, as the log's witnesses have it`, String(now), 'set the clock')
@@ -143,7 +145,7 @@ export function withOpening(state: NodeState, { document, view }: Found, keys: r
 
 /** The payload again, after a crash between opening and activation. Refuses `seal.open`, `receipt.*`, `loop.document`. */
 export function reopen(p: Primitives, trust: Trust, { envelope }: Opening, secret: Uint8Array): Result<Payload> {
-  return attempt(() => unsealed(p, orRefuse(parseConfiguration(p, envelope, trust.authority.keys)).body, secret))
+  return attempt(() => unsealed(p, orRefuse(parseConfiguration(p, envelope, keysOf(trust.authority))).body, secret))
 }
 
 /** The state once the configuration is active: it is in force, and the next report begins under it. */

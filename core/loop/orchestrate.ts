@@ -11,10 +11,12 @@ import { toHex } from '../bytes/hex.ts'
 import { utf8 } from '../bytes/text.ts'
 import { appraise } from '../appraisal/appraise.ts'
 import { hpkeSeal, SUITE } from '../crypto/hpke.ts'
+import { formatKey } from '../crypto/keys.ts'
 import type { Primitives, Random, Signer } from '../crypto/primitives.ts'
 import type { Claims, Evidence } from '../evidence/claims.ts'
 import { evidenceDigest, verifyEvidence, type VerifyOptions } from '../evidence/index.ts'
 import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
+import { checkNewest } from './authority.ts'
 import { placeReport, type Followed, type Leaf, type Trust, type View } from './chain.ts'
 import { encodeConfiguration, LOOP_LIMITS, parseReport, reportBinding, sealingContext, type ConfigurationHead, type Report, type Requirement, type Signed } from './documents.ts'
 import { encodePayload, type Payload } from './payload.ts'
@@ -133,9 +135,11 @@ export function checkMachine({ register }: Trust, chip: string | undefined, valu
 }
 
 function configure(p: Primitives, view: View, report: Signed<Report>, { claims }: Judged, { evidence }: Delivery, trust: Trust, plan: Plan, signer: Signer, now: number, random: Random): string {
+  const charter = trust.authority.at(-1)?.charter
+  checkNewest(trust.authority, formatKey(signer.publicKey), charter, 'signer')
   const head: ConfigurationHead = {
     node: trust.node, sequence: report.body.sequence + 1, accepts: report.digest, evidence: evidenceDigest(p, evidence), chip: claims.chipId, requires: plan.requires, validFrom: plan.validFrom, validUntil: plan.validUntil, time: now,
-    ...(view.configuration === undefined ? {} : { previous: view.configuration.digest }), ...(trust.authority.charter === undefined ? {} : { charter: trust.authority.charter }),
+    ...(view.configuration === undefined ? {} : { previous: view.configuration.digest }), ...(charter === undefined ? {} : { charter }),
   }
   const sealed = hpkeSeal(p, SUITE, { to: fromBase64(report.body.seal, 'report.seal'), info: sealingContext(head), aad: new Uint8Array(0), plaintext: encodePayload(plan.payload) }, random)
   return encodeConfiguration(p, signer, { ...head, sealed: { enc: toBase64(sealed.enc), ciphertext: toBase64(sealed.ciphertext) } })

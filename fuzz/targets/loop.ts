@@ -2,6 +2,7 @@
 import { utf8 } from '@cloister/core/bytes/text'
 import { jcs } from '@cloister/core/bytes/jcs'
 import { parseJson } from '@cloister/core/bytes/json'
+import { keysOf } from '@cloister/core/loop/authority'
 import { follow, followLast } from '@cloister/core/loop/chain'
 import { parseConfiguration, parseReport } from '@cloister/core/loop/documents'
 import { readNodeState, writeState } from '@cloister/core/loop/kept'
@@ -24,7 +25,7 @@ const report = loop.state.unanswered[0] ?? ''
 loop.answer()
 const found = orRefuse(loop.find())
 const { envelope } = found.document
-const { keys } = loop.trust.authority
+const keys = keysOf(loop.trust.authority)
 const leaves = loop.log.leaves()
 const disks = [loop.state, withOpening(loop.state, found, ['one', 'two'])].map(writeState)
 
