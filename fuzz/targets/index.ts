@@ -15,8 +15,9 @@ import { targets as log } from './log.ts'
 import { targets as loop } from './loop.ts'
 import { targets as machines } from './machines.ts'
 import { targets as nvidia } from './nvidia.ts'
+import { targets as rekor } from './rekor.ts'
 import { targets as results } from './results.ts'
 import { targets as shares } from './shares.ts'
 import { targets as tokens } from './tokens.ts'
 
-export const targets: readonly Target[] = [...bundle, ...bytes, ...cbor, ...corim, ...dcap, ...documents, ...eventlog, ...evidence, ...files, ...images, ...kinds, ...log, ...loop, ...machines, ...nvidia, ...results, ...shares, ...tokens]
+export const targets: readonly Target[] = [...bundle, ...bytes, ...cbor, ...corim, ...dcap, ...documents, ...eventlog, ...evidence, ...files, ...images, ...kinds, ...log, ...loop, ...machines, ...nvidia, ...rekor, ...results, ...shares, ...tokens]
