@@ -60,7 +60,7 @@ test('a receipt is given only for what the policy accepts, and with a key that t
 test('no byte of a receipt can be altered, but in what nobody signs and nothing uses', () => {
   for (const signer of [ed25519Signer('receipts'), p256Signer('receipts')]) {
     const receipt = held(inclusionReceipt(p, entry(3), proof(3, 7), policy, signer))
-    for (let bit = 0; bit < receipt.length * 8; bit += 5) {
+    for (let bit = 0; bit < receipt.length * 8; bit += 13) {
       const other = receipt.map((byte, i) => (i === bit >> 3 ? byte ^ (1 << (bit & 7)) : byte))
       const judged = verifyInclusionReceipt(p, other, entry(3), signer.publicKey)
       // Neighbouring sizes of a tree share their paths: the root, which is what is signed, is the same.

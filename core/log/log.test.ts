@@ -61,15 +61,23 @@ test('every proof holds, and none holds for another leaf, index, size or root', 
   refused(verifyConsistency(p, 3, new Uint8Array(32), 2, new Uint8Array(32), []), 'log.consistency')
 })
 
-test('a proof changed in any bit holds for nothing', () => {
+test('a proof, root, leaf or index changed in any bit holds for nothing', () => {
   fc.assert(fc.property(fc.integer({ min: 2, max: 40 }), fc.nat(), fc.nat(), fc.nat(), (size, a, b, c) => {
     const hashAt = treeOf(entriesOf(size))
     const root = rootAt(p, size, hashAt)
     const flip = (hashes: readonly Uint8Array[]) => hashes.map((hash, i) => (i === b % hashes.length ? hash.map((byte, j) => (j === c % 32 ? byte ^ (1 << (c % 8)) : byte)) : hash))
     const index = a % size
-    assert.ok(!verifyInclusion(p, hashAt(0, index), index, size, flip(inclusionProof(p, index, size, hashAt)), root).ok)
+    const [leaf, path] = [hashAt(0, index), inclusionProof(p, index, size, hashAt)]
+    const flipped = (hash: Uint8Array) => flip([hash])[0] ?? hash
+    assert.ok(!verifyInclusion(p, leaf, index, size, flip(path), root).ok)
+    assert.ok(!verifyInclusion(p, leaf, index, size, path, flipped(root)).ok)
+    assert.ok(!verifyInclusion(p, flipped(leaf), index, size, path, root).ok)
+    for (let other = 0; other <= size; other++) if (other !== index) assert.ok(!verifyInclusion(p, leaf, other, size, path, root).ok)
     const old = 1 + (a % (size - 1))
-    assert.ok(!verifyConsistency(p, old, rootAt(p, old, hashAt), size, root, flip(consistencyProof(p, old, size, hashAt))).ok)
+    const [oldRoot, proof] = [rootAt(p, old, hashAt), consistencyProof(p, old, size, hashAt)]
+    assert.ok(!verifyConsistency(p, old, oldRoot, size, root, flip(proof)).ok)
+    assert.ok(!verifyConsistency(p, old, flipped(oldRoot), size, root, proof).ok)
+    assert.ok(!verifyConsistency(p, old, oldRoot, size, flipped(root), proof).ok)
   }), { numRuns: 100 })
 })
 
