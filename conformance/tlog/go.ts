@@ -45,7 +45,7 @@ export async function goChecks(size: number): Promise<Outcome[]> {
   const folder = mkdtempSync(join(tmpdir(), 'tlog-'))
   try {
     const peer = join(folder, 'peer')
-    const env = { ...process.env, GO111MODULE: 'off', GOPATH: PACKAGES, GOFLAGS: '', GOCACHE: process.env['GOCACHE'] ?? join(folder, 'cache') }
+    const env = { ...process.env, GO111MODULE: 'off', GOPATH: PACKAGES, GOFLAGS: '', GOTOOLCHAIN: 'local', GOCACHE: process.env['GOCACHE'] ?? join(folder, 'cache') }
     const built = await check('peer.go is built', async () => { await run(go, ['build', '-o', peer, join(import.meta.dirname, 'peer.go')], { env }) })
     if (built.kind !== 'passed') return [built]
     return [
