@@ -163,4 +163,5 @@ test('a broker takes no share that its party did not sign for; it names it and g
   assert.equal(codeOf(take(broker, backup, [a, b], [newest])), 'charter.lineage')
   assert.equal(codeOf(take(broker, { ...backup, document: { ...backup.document, need: 1, commitments: backup.document.commitments.slice(1) } }, [a, b])), 'charter.quorum')
   assert.equal(codeOf(take(broker, backup, Array.from({ length: 33 }, () => a))), 'share.threshold')
+  assert.equal(orRefuse(take(broker, backup, [b, ...Array.from({ length: 31 }, () => a)])).faulty.length, 30)
 })

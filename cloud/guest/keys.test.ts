@@ -67,9 +67,14 @@ test('any two of three brokers give the key; one does not, and the refusal says 
     const { keys, setAside } = orRefuse(join(pair.flatMap(i => all[i] ?? [])))
     assert.deepEqual([keys[0]?.identity, keys[0]?.brokers, keys[0]?.split?.need, setAside], [`${IDENTITY} 1`, pair, 2, []])
   }
-  const refused = attempt(() => joinAnswers(p, room(), all.slice(1, 2), [{ broker: 0, refusal: { code: 'head.stale', at: 'head', expected: '', got: '' } }]))
+  const why = (code: 'head.stale' | 'broker.request' | 'budget.spent') => ({ code, at: 'here', expected: '', got: '' })
+  const before = [{ broker: 0, refusal: why('head.stale') }, { broker: 7, asset: 'b-claims', refusal: why('broker.request') }, { broker: 8, asset: 'a-claims', refusal: why('budget.spent') }]
+  const refused = attempt(() => joinAnswers(p, room(), all.slice(1, 2), before))
   assert.ok(!refused.ok && refused.refusal.code === 'share.too-few')
-  assert.match(refused.refusal.got, /^1; broker 0: head\.stale at head$/)
+  assert.equal(refused.refusal.got, '1; broker 0: head.stale at here; broker 8: budget.spent at here')
+  const false2 = attempt(() => joinAnswers(p, room(), withKey(1, key => ({ ...key, identity: keyOf(2).identity })).slice(0, 2)))
+  assert.ok(!false2.ok && false2.refusal.got === '1; broker 1: share.index at share.index', JSON.stringify(false2))
+  assert.throws(() => joinAnswers(p, room(), [], before.slice(1)), (error: unknown) => error instanceof Refused && error.refusal.code === 'budget.spent')
 })
 
 /** Whatever broker 1 does: the key comes from the others, and broker 1 is named. */

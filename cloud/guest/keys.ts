@@ -47,37 +47,34 @@ interface Given { readonly broker: number; readonly key: ReleasedKey }
 
 /** The newest split that enough brokers agree on; a whole key only where nobody holds a share of one that the owner signed. */
 function joinAsset(p: Primitives, lineage: Hash, asset: Name, given: readonly Given[], setAside: SetAside[]): JoinedKey {
-  const shares = given.flatMap(({ broker, key }) => (key.share === undefined ? [] : [{ broker, key, share: key.share }]))
-  const [whole] = given.filter(({ key }) => key.share === undefined)
-  if (shares.length === 0) {
-    if (whole === undefined) throw new Refused(setAside.find(one => one.asset === asset || one.asset === undefined)?.refusal ?? refusalOf('asset.key-missing', asset, 'a key in a release', 'none'))
-    const { asset: name, version, digest, identity } = whole.key
-    return { asset: name, version, digest, identity, brokers: [whole.broker] }
-  }
-  const groups = Map.groupBy(shares, ({ key, share }) => `${key.version} ${key.digest} ${splitDigest(p, share.split)}`)
-  for (const group of [...groups.values()].sort((a, b) => (b[0]?.key.version ?? 0) - (a[0]?.key.version ?? 0))) {
-    const [first] = group
-    if (first === undefined) continue
-    const { key: { version, digest }, share: { split } } = first
-    const joined = joinKey(p, { lineage, asset, version, digest }, split, group.map(({ key, share }) => ({ index: share.index, share: key.identity })))
+  const shares = given.flatMap(({ broker, key }) => (key.share === undefined ? [] : [{ broker, key, part: key.share, id: `${key.version} ${key.digest} ${splitDigest(p, key.share.split)}` }]))
+  if (shares.length === 0) return wholeKey(asset, given, setAside)
+  for (const { id, key: { version, digest }, part: { split } } of [...shares].sort((a, b) => b.key.version - a.key.version)) {
+    const group = shares.filter(one => one.id === id)
+    const joined = joinKey(p, { lineage, asset, version, digest }, split, group.map(({ key, part }) => ({ index: part.index, share: key.identity })))
     if (!joined.ok) continue
     const faulty = new Map(joined.value.faulty.map(({ position, refusal }) => [group[position]?.broker, refusal]))
     const brokers = group.flatMap(one => (faulty.has(one.broker) ? [] : [one.broker]))
     for (const { broker } of given) if (!brokers.includes(broker)) setAside.push({ broker, asset, refusal: faulty.get(broker) ?? refusalOf('share.false', `assets.${asset}`, `a share of the split of version ${version}`, 'another key') })
     return { asset, version, digest, identity: joined.value.identity, brokers, split: { need: split.need, of: split.of, split: splitDigest(p, split) } }
   }
-  const need = Math.min(...shares.map(({ share }) => share.split.need))
   const others = setAside.filter(one => one.asset === asset || one.asset === undefined).map(one => `broker ${one.broker}: ${one.refusal.code} at ${one.refusal.at}`)
-  return refuse('share.too-few', `assets.${asset}`, `${need} brokers that release their share`, [String(shares.length), ...others].join('; '))
+  return refuse('share.too-few', `assets.${asset}`, `${Math.min(...shares.map(({ part }) => part.split.need))} brokers that release their share`, [String(shares.length), ...others].join('; '))
+}
+
+function wholeKey(asset: Name, [given]: readonly Given[], setAside: readonly SetAside[]): JoinedKey {
+  if (given === undefined) throw new Refused(setAside.find(one => one.asset === asset || one.asset === undefined)?.refusal ?? refusalOf('asset.key-missing', asset, 'a key in a release', 'none'))
+  const { version, digest, identity } = given.key
+  return { asset, version, digest, identity, brokers: [given.broker] }
 }
 
 /** Said by the owner, with keys it has now: this asset, version and file, this split, this place in it; and the share is right. */
 function checkShareOf(p: Primitives, { lineage, charter }: { readonly lineage: Hash; readonly charter: Charter }, key: ReleasedKey, share: KeyShare): void {
-  const { owner } = charter.assets[key.asset] ?? refuse('asset.unknown', `assets.${key.asset}`, Object.keys(charter.assets).join(', '), key.asset)
+  const owner = charter.assets[key.asset]?.owner
   const list = parseJson(share.acts)
   const acts = Array.isArray(list) ? list.map((act, i) => parseAct(act, `share.acts[${i}]`)) : refuse('charter.act', 'share.acts', 'a list of acts', 'another value')
   const subject = putSubject(p, key, share.sealed, share)
-  const put = signers(p, charter, acts, act => act.verb === 'put' && act.lineage === lineage && act.party === owner && act.subject === subject)
-  if (!put.includes(owner)) refuse('charter.act', 'share.acts', `the word of ${owner}, by keys it has now, for share ${share.index} of ${key.asset}`, 'none that holds', `${owner} puts ${key.asset} again`)
+  const put = signers(p, charter, acts, act => act.verb === 'put' && act.lineage === lineage && act.subject === subject)
+  if (!put.some(party => party === owner)) refuse('charter.act', 'share.acts', `the word of ${owner}, by keys it has now, for share ${share.index} of ${key.asset}`, 'none that holds', `${owner} puts ${key.asset} again`)
   orRefuse(checkPart(share, key.identity))
 }

@@ -129,6 +129,10 @@ test('an index twice, index 0, an index beyond the limit, shares of two dealings
   }
   assert.deepEqual(codes([share(1), share(1), share(2), share(4)]), [true, [1, 2, 4], [[1, 'share.index']]])
   assert.deepEqual(codes([share(1), share(1), share(1)]), 'share.too-few')
+  const few = combine(dealing.commitments, [share(1), { ...share(2), index: 3 }])
+  assert.ok(!few.ok && few.refusal.got === '1; shares[1]: share.false', 'the first false one is named')
+  const fewer = combine(dealing.commitments, [share(1)])
+  assert.ok(!fewer.ok && fewer.refusal.got === '1')
   assert.deepEqual(codes([{ ...share(1), index: 0 }, share(2), share(3), share(4)]), [true, [2, 3, 4], [[0, 'share.index']]])
   assert.deepEqual(codes([{ index: 0, value: concat(secret, number(1)) }, share(3), share(4)]), 'share.too-few')
   for (const index of [33, -1, 1.5, Number.NaN]) assert.deepEqual(codes([share(2), { ...share(1), index }, share(3), share(4)]), [true, [2, 3, 4], [[1, 'share.index']]])

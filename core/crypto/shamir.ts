@@ -16,6 +16,7 @@
  */
 import { ristretto255, ristretto255_hasher } from '@noble/curves/ed25519.js'
 import { concat } from '../bytes/bytes.ts'
+import { shown, type Json } from '../bytes/json.ts'
 import { utf8 } from '../bytes/text.ts'
 import { attempt, refuse, Refused, refusalOf, type Refusal, type Result } from '../refusal.ts'
 import type { Random } from './primitives.ts'
@@ -88,11 +89,12 @@ export function combine(commitments: readonly Uint8Array[], shares: readonly Sha
   })
 }
 
-/** A threshold within the limits. Leaves with `share.threshold`. */
-export function checkThreshold({ need, of }: Threshold, at = 'threshold'): Threshold {
-  const whole = Number.isInteger(need) && Number.isInteger(of)
-  return whole && need >= 1 && need <= of && of <= SHARES_MAX ? { need, of } : refuse('share.threshold', at, `1 ≤ need ≤ of ≤ ${SHARES_MAX}`, `${need} of ${of}`)
+/** A threshold within the limits, from wherever it comes. Leaves with `share.threshold`. */
+export function checkThreshold({ need, of }: { readonly need: Json | undefined; readonly of: Json | undefined }, at = 'threshold'): Threshold {
+  return whole(need) && whole(of) && need >= 1 && need <= of && of <= SHARES_MAX ? { need, of } : refuse('share.threshold', at, `1 ≤ need ≤ of ≤ ${SHARES_MAX}`, `${shown(need)} of ${shown(of)}`)
 }
+
+const whole = (value: Json | undefined): value is number => Number.isInteger(value)
 
 /** A share as 65 bytes: index, f, g. */
 export function encodeShare(share: Share): Uint8Array {
@@ -145,7 +147,6 @@ function fits(commitments: readonly Element[], share: Share, at: string): bigint
 
 function readValues({ index, value }: Share, at: string): { f: bigint; g: bigint } {
   if (!Number.isInteger(index) || index < 1 || index > SHARES_MAX) refuse('share.index', `${at}.index`, `1 to ${SHARES_MAX}`, String(index))
-  if (value.length !== 2 * SCALAR_BYTES) refuse('share.form', at, `${2 * SCALAR_BYTES} bytes`, `${value.length} bytes`)
   return { f: scalar(value.subarray(0, SCALAR_BYTES), at), g: scalar(value.subarray(SCALAR_BYTES), at) }
 }
 

@@ -112,7 +112,6 @@ export interface Recovered { readonly root: Uint8Array; readonly used: readonly 
  */
 export function recoverRoot(p: Primitives, document: RecoveryDocument, secret: Uint8Array, to: RecoveringBroker, given: readonly GivenShare[]): Result<Recovered> {
   return attempt(() => {
-    if (given.length > SHARES_MAX) refuse('share.threshold', 'shares', `at most ${SHARES_MAX}`, String(given.length))
     const opened = given.map(one => ({ party: one.party, share: attempt(() => openGiven(p, document, secret, to, one)) }))
     const good = opened.flatMap(({ party, share }) => (share.ok ? [{ party, share: share.value }] : []))
     const { secret: root, used, faulty } = orRefuse(combine(commitmentsOf(document), good.map(one => one.share)))
@@ -137,11 +136,10 @@ export function parseRecovery(value: Json | undefined, at = 'recovery'): Recover
   if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch) || epoch < 1) return refuse('share.form', `${at}.epoch`, 'an epoch', shown(epoch))
   const names = texts(of, `${at}.of`, text => NAME.test(text))
   if (jcs(names) !== jcs([...new Set(names)].sort())) refuse('share.form', `${at}.of`, 'names in order, each once', names.join(', '))
-  if (typeof need !== 'number') return refuse('share.threshold', at, 'a number', shown(need))
-  checkThreshold({ need, of: names.length }, at)
+  const threshold = checkThreshold({ need, of: names.length }, at)
   return {
-    recovery: 1, lineage: hash(lineage, `${at}.lineage`), charter: hash(charter, `${at}.charter`), epoch, need, of: names,
-    commitments: texts(commitments, `${at}.commitments`, text => fromBase64(text, `${at}.commitments`).length === 32, need),
+    recovery: 1, lineage: hash(lineage, `${at}.lineage`), charter: hash(charter, `${at}.charter`), epoch, need: threshold.need, of: names,
+    commitments: texts(commitments, `${at}.commitments`, text => fromBase64(text, `${at}.commitments`).length === 32, threshold.need),
     shares: texts(shares, `${at}.shares`, text => fromBase64(text, `${at}.shares`).length <= RECOVERY_LIMITS.shareBytes, names.length),
   }
 }

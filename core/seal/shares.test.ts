@@ -89,7 +89,8 @@ test('what the owner signs and what receipts say changes with every part of a sp
 test('a split is read strictly', () => {
   const read = (value: unknown) => attempt(() => parseSplit(parseJson(JSON.stringify(value))))
   assert.deepEqual(given(read(split)), split)
-  const bad: unknown[] = [null, [], 'x', { ...split, more: 1 }, { ...split, commitments: split.commitments.slice(1) }, { ...split, commitments: [...split.commitments, split.commitments[0]] }, { ...split, commitments: ['', ''] }, { ...split, commitments: [1, 2] }, { ...split, commitments: {} }, { ...split, wrapped: 1 }, { ...split, wrapped: toBase64(new Uint8Array(8193)) }]
+  assert.ok(read({ ...split, wrapped: toBase64(new Uint8Array(8192)) }).ok)
+  const bad: unknown[] = [null, [], 'x', { ...split, more: 1 }, { ...split, commitments: split.commitments.slice(1) }, { ...split, commitments: [...split.commitments, split.commitments[0]] }, { ...split, commitments: ['', ''] }, { ...split, commitments: [1, 2] }, { ...split, commitments: {} }, { ...split, commitments: { length: 2 } }, { ...split, wrapped: 1 }, { ...split, wrapped: toBase64(new Uint8Array(8193)) }]
   for (const value of bad) refused(read(value), 'share.form')
   for (const value of [{ ...split, need: 0 }, { ...split, need: '2' }, { ...split, of: '3' }, { ...split, of: 1 }, { ...split, of: 33 }, { ...split, need: null }, { ...split, need: {} }, { ...split, of: [3] }, { commitments: split.commitments, wrapped: split.wrapped }]) refused(read(value), 'share.threshold')
   refused(read({ ...split, wrapped: '*' }), 'bytes.encoding')

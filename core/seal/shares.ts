@@ -17,7 +17,7 @@ import { hashOf } from '../charter/canonical.ts'
 import type { Hash, Name } from '../charter/types.ts'
 import { hkdf } from '../crypto/hkdf.ts'
 import type { Primitives, Random } from '../crypto/primitives.ts'
-import { checkShare, checkThreshold, combine, deal, drawSecret, encodeShare, parseShare, SHARES_MAX, type Faulty, type Share, type Threshold } from '../crypto/shamir.ts'
+import { checkShare, checkThreshold, combine, deal, drawSecret, encodeShare, parseShare, type Faulty, type Share, type Threshold } from '../crypto/shamir.ts'
 import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
 
 /** Which key: of which asset and version, and of which sealed file. */
@@ -62,7 +62,6 @@ export function checkPart({ split, index }: KeyPart, share: string): Result<void
  */
 export function joinKey(p: Primitives, about: KeyAbout, split: Split, parts: readonly { readonly index: number; readonly share: string }[]): Result<{ identity: string; used: readonly number[]; faulty: readonly Faulty[] }> {
   return attempt(() => {
-    if (parts.length > SHARES_MAX) refuse('share.threshold', 'shares', `at most ${SHARES_MAX}`, String(parts.length))
     const read = parts.map(({ index, share }, position) => ({ position, share: attempt(() => readPart(split, index, share)) }))
     const shares = read.flatMap(({ position, share }) => (share.ok ? [{ position, share: share.value }] : []))
     const { secret, used, faulty } = orRefuse(combine(commitmentsOf(split), shares.map(one => one.share)))
@@ -81,9 +80,8 @@ export function parseSplit(value: Json | undefined, at = 'split'): Split {
   if (!isObject(value)) return refuse('share.form', at, 'an object', shown(value))
   only(value, ['need', 'of', 'commitments', 'wrapped'], at)
   const { need, of, commitments, wrapped } = value
-  if (typeof need !== 'number' || typeof of !== 'number') return refuse('share.threshold', at, 'two numbers', `${shown(need)} of ${shown(of)}`)
   const threshold = checkThreshold({ need, of }, at)
-  if (!Array.isArray(commitments) || commitments.length !== need) return refuse('share.form', `${at}.commitments`, `a list of ${threshold.need}`, 'another value')
+  if (!Array.isArray(commitments) || commitments.length !== threshold.need) return refuse('share.form', `${at}.commitments`, `a list of ${threshold.need}`, 'another value')
   if (typeof wrapped !== 'string' || fromBase64(wrapped, `${at}.wrapped`).length > SPLIT_LIMITS.wrappedBytes) return refuse('share.form', `${at}.wrapped`, `base64 of at most ${SPLIT_LIMITS.wrappedBytes} bytes`, 'another value')
   return { ...threshold, wrapped, commitments: commitments.map((one, j) => (typeof one === 'string' && fromBase64(one, `${at}.commitments`).length === 32 ? one : refuse('share.form', `${at}.commitments[${j}]`, '32 bytes in base64', shown(one)))) }
 }
