@@ -14,7 +14,7 @@ export interface Server {
   readonly folder: string
   readonly connection: Connection
   /** Start it (again); `settings` as on the command line: `fsync=off`. */
-  start(settings?: readonly string[]): Promise<void>
+  start(settings?: readonly string[], port?: number): Promise<void>
   /** kill -9 of every process of the server. */
   kill(): Promise<void>
   /** A connection of its owner, who can do anything. The caller ends it. */
@@ -60,7 +60,7 @@ export async function newServer(settings: readonly string[] = []): Promise<Serve
 
 class LocalServer implements Server {
   readonly folder: string
-  readonly connection: Connection
+  connection: Connection
   readonly #owner: Owner
   #child: ChildProcess | undefined
 
@@ -70,9 +70,10 @@ class LocalServer implements Server {
     this.#owner = owner
   }
 
-  async start(settings: readonly string[] = []): Promise<void> {
+  async start(settings: readonly string[] = [], port = 5432): Promise<void> {
+    this.connection = { ...this.connection, port }
     const log = openSync(join(this.folder, 'log'), 'a', 0o600)
-    const flags = ["listen_addresses=", `unix_socket_directories=${this.connection.host}`, 'shared_buffers=32MB', 'max_connections=50', 'autovacuum_naptime=5', ...settings].flatMap(one => ['-c', one])
+    const flags = ['listen_addresses=', `port=${port}`, `unix_socket_directories=${this.connection.host}`, 'shared_buffers=32MB', 'max_connections=50', 'recovery_init_sync_method=syncfs', 'autovacuum_naptime=5', ...settings].flatMap(one => ['-c', one])
     const child = spawn(join(BIN ?? '', 'postgres'), ['-D', join(this.folder, 'data'), ...flags], { ...this.#owner, cwd: this.folder, stdio: ['ignore', log, log], env: { PATH: process.env['PATH'] ?? '' } })
     closeSync(log)
     this.#child = child

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { chownSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
 import { attemptAsync } from '@cloister/core/refusal'
 import { openPostgresStore, type PostgresOptions } from './postgres.ts'
@@ -303,3 +306,69 @@ check('a server with fsync or full_page_writes off is refused, also when it was 
     assert.deepEqual([refusal?.code, refusal?.at], ['store.unavailable', `postgres.${setting}`])
   }
 }, true)
+
+check('two processes write, both and the server are killed -9 again and again: nothing acknowledged is lost, nothing is half (rows 112, 113)', async ({ open, name, server }) => {
+  const file = join(server.folder, 'connection')
+  const { host, dbname, user, password } = server.connection
+  writeFileSync(file, `host=${host}\ndbname=${dbname}\nuser=${user}\npassword=${password ?? ''}\n`, { mode: 0o600 })
+  await open()
+  const acknowledged: string[] = []
+  let n = 0
+  const start = () => {
+    const child = spawn(process.execPath, ['--conditions=source', '--disable-warning=ExperimentalWarning', fileURLToPath(import.meta.resolve('./postgres.child.ts')), file, name, `w${n++}`], { stdio: ['ignore', 'pipe', 'inherit'] })
+    createInterface({ input: child.stdout }).on('line', line => { acknowledged.push(line) })
+    return child
+  }
+  const ended = (child: ChildProcess) => new Promise(resolve => { child.once('close', resolve); child.kill('SIGKILL') })
+  const more = async () => { for (const goal = acknowledged.length + 10; acknowledged.length < goal;) await sleep(5) }
+  let [one, two] = [start(), start()]
+  for (let round = 0; round < 3; round++) {
+    await more()
+    await server.kill()
+    await server.start()
+    await more()
+    await ended(round % 2 === 0 ? one : two)
+    if (round % 2 === 0) one = start()
+    else two = start()
+  }
+  await more()
+  await Promise.all([ended(one), ended(two)])
+  const store = await open()
+  const [{ version }, { entries: kept }] = [await store.load('a'), await store.load('b')]
+  assert.deepEqual(acknowledged.filter(line => line.startsWith('refused')), [])
+  assert.equal(new Set(acknowledged).size, acknowledged.length)
+  const keys = new Set(kept.map(({ key }) => key))
+  for (const line of acknowledged) assert.ok(keys.has(`b/${line}`), `${line} was acknowledged`)
+  assert.deepEqual([Number(await value(store, 'a/count')), version], [keys.size, keys.size])
+  assert.equal(new Set(kept.map(entry => fromUtf8(entry.value))).size, keys.size, 'each on a version of its own')
+}, true)
+
+check('a server on another machine is spoken to in TLS, under a certificate that leads to the given one and names it', async ({ open, server }) => {
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: server.folder, stdio: ['ignore', 'ignore', 'pipe'] })
+  for (const [name, subject] of [['ca', 'ours'], ['other', 'another']] as const) openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', `/CN=${subject}`, '-addext', 'basicConstraints=critical,CA:TRUE', '-keyout', `${name}.key`, '-out', `${name}.pem`)
+  openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=db', '-keyout', 'server.key', '-out', 'server.csr')
+  writeFileSync(join(server.folder, 'names'), 'subjectAltName=IP:127.0.0.2')
+  openssl('x509', '-req', '-in', 'server.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-days', '2', '-extfile', 'names', '-out', 'server.pem')
+  const { uid, gid } = statSync(join(server.folder, 'data'))
+  chownSync(join(server.folder, 'server.key'), uid, gid)
+  const port = await freePort()
+  const restart = async (more: readonly string[]) => { await server.kill(); await server.start(['listen_addresses=127.0.0.2,127.0.0.3', ...more], port) }
+  writeFileSync(join(server.folder, 'data', 'pg_hba.conf'), 'local all all scram-sha-256\nhost all all 127.0.0.0/8 scram-sha-256\n')
+  await restart(['ssl=on', `ssl_cert_file=${server.folder}/server.pem`, `ssl_key_file=${server.folder}/server.key`])
+  const pem = (name: string) => readFileSync(join(server.folder, `${name}.pem`), 'utf8')
+  const through = (host: string, ca: string) => refusalBy(() => open({ waitMs: 1_000, connection: { ...server.connection, host, ca: pem(ca) } }))
+  assert.equal(await through('127.0.0.2', 'ca'), undefined)
+  assert.match((await through('127.0.0.2', 'other'))?.got ?? '', /certificate/)
+  assert.match((await through('127.0.0.3', 'ca'))?.got ?? '', /127\.0\.0\.3/)
+  await restart([])
+  assert.match((await through('127.0.0.2', 'ca'))?.got ?? '', /SSL/)
+}, true)
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const listener = createServer()
+  await new Promise<void>(resolve => { listener.listen(0, '127.0.0.2', resolve) })
+  const address = listener.address()
+  await new Promise(resolve => { listener.close(resolve) })
+  return typeof address === 'object' && address !== null ? address.port : assert.fail('no port')
+}
