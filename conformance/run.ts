@@ -2,7 +2,7 @@
  * `npm run conformance -- evidence [--command "…"] [--manifest FILE] [--timeout SECONDS]`: drives an implementation of the
  * contract (README.md) over a manifest: one JSON line a case, then `N passed, M failed`. Without `--command` it is ours.
  * `npm run conformance -- tlog [--entries N] [--merkle FOLDER] [--litewitness FILE]… [--receipts FOLDER]`: see tlog/run.ts.
- * `npm run conformance -- sigstore`: Sigstore's clients against our log (sigstore/run.ts).
+ * `npm run conformance -- sigstore [--bundles FOLDER]`: see sigstore/run.ts.
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -20,10 +20,10 @@ const TIMELESS = '2026-03-01T00:00:00Z'
 const OURS = [process.execPath, '--conditions=source', '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'evidence.ts')]
 const DEFAULT = join(import.meta.dirname, '../../shared/vectors/MANIFEST.json')
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { command: { type: 'string' }, manifest: { type: 'string', default: DEFAULT }, timeout: { type: 'string', default: '30' }, entries: { type: 'string', default: '70000' }, merkle: { type: 'string' }, receipts: { type: 'string' }, litewitness: { type: 'string', multiple: true, default: [] } } })
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { command: { type: 'string' }, manifest: { type: 'string', default: DEFAULT }, timeout: { type: 'string', default: '30' }, entries: { type: 'string', default: '70000' }, merkle: { type: 'string' }, bundles: { type: 'string' }, receipts: { type: 'string' }, litewitness: { type: 'string', multiple: true, default: [] } } })
 const [suite = 'evidence'] = positionals
 if (suite === 'tlog') process.exit(await runTlog({ merkle: values.merkle, receipts: values.receipts, litewitness: values.litewitness, entries: Number(values.entries) }))
-if (suite === 'sigstore') process.exit(await runSigstore())
+if (suite === 'sigstore') process.exit(await runSigstore({ bundles: values.bundles }))
 if (suite !== 'evidence' || !existsSync(values.manifest)) {
   console.error(suite !== 'evidence' ? `unknown suite ${suite}: evidence, tlog, sigstore` : `no manifest at ${values.manifest}`)
   process.exit(30)

@@ -1,10 +1,15 @@
 // Sigstore's unmodified clients write into our log and verify what came back: one world, every case of cases.ts, and what they show when we refuse.
 import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
+import { generateSigner } from '../../cloud/crypto/node.ts'
 import { CASES, judge, makeBundles, type Bundles } from './cases.ts'
 import { loadClients } from './clients.ts'
+import { judgePublished } from './published.ts'
 import { runSigstore } from './run.ts'
-import { openWorld, type World } from './world.ts'
+import { openWorld, type BundleJson, type World } from './world.ts'
 
 const clients = await loadClients()
 let made: { world: World; foreign: World; bundles: Bundles } | undefined
@@ -47,9 +52,45 @@ suite('sigstore', { skip: clients === undefined ? 'the packages of Sigstore are 
     assert.notEqual(one.verificationMaterial.tlogEntries[0]?.logIndex, two.verificationMaterial.tlogEntries[0]?.logIndex)
   })
 
+  test('published bundles: by name accepted or refused, each refusal for its own reason', async () => {
+    const { world, bundles } = here()
+    const folder = mkdtempSync(join(tmpdir(), 'sigstore-'))
+    const put = (name: string, bundle: BundleJson, change: (copy: BundleJson) => void = () => undefined, root = world.trustedRoot()) => {
+      const copy = structuredClone(bundle)
+      change(copy)
+      mkdirSync(join(folder, name))
+      writeFileSync(join(folder, name, 'bundle.sigstore.json'), JSON.stringify(copy))
+      writeFileSync(join(folder, name, 'trusted_root.json'), JSON.stringify(root))
+    }
+    try {
+      put('rekor2-1', bundles.dsse)
+      put('rekor2-2', bundles.message)
+      put('rekor2-3', bundles.hashed)
+      put('rekor2-4-digest_fail', bundles.message, copy => { if (copy.messageSignature !== undefined) copy.messageSignature.messageDigest.digest = Buffer.alloc(32).toString('base64') })
+      put('rekor2-5-signature_fail', bundles.dsse, copy => { copy.dsseEnvelope?.signatures.splice(0, 1, { sig: bundles.certified.dsseEnvelope?.signatures[0]?.sig ?? '' }) })
+      put('rekor2-6-proof_fail', bundles.hashed, copy => { copy.verificationMaterial.tlogEntries[0]?.inclusionProof.hashes.pop() })
+      put('rekor2-7-root_fail', bundles.dsse, undefined, here().foreign.trustedRoot())
+      put('rekor2-8-key_fail', bundles.dsse, undefined, world.trustedRoot({ origin: 'log.example', signer: generateSigner('ed25519'), id: world.logId }))
+      put('rekor2-9-no-entry_fail', bundles.dsse, copy => { copy.verificationMaterial.tlogEntries = [] })
+      put('rekor2-timestamp_fail', bundles.dsse)
+      put('another', bundles.dsse)
+      assert.deepEqual(judgePublished(folder).map(({ verdict, passed }) => [verdict, passed]), [
+        'accept', 'accept', 'accept', 'crypto.signature', 'log.request', 'log.inclusion', 'log.origin', 'log.origin', 'log.request',
+      ].map(code => [code, true]))
+      const lines: string[] = []
+      assert.equal(await runSigstore({ bundles: folder }, line => lines.push(line)), 0)
+      assert.equal(lines.at(-1), '9 passed, 0 failed')
+      put('rekor2-wrong', bundles.dsse, undefined, here().foreign.trustedRoot())
+      assert.equal(await runSigstore({ bundles: folder }, line => lines.push(line)), 10)
+      assert.equal(await runSigstore({ bundles: join(folder, 'another') }, line => lines.push(line)), 20)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+
   test('the runner prints each case and counts them', async () => {
     const lines: string[] = []
-    assert.equal(await runSigstore(line => lines.push(line)), 0)
+    assert.equal(await runSigstore({}, line => lines.push(line)), 0)
     assert.equal(lines.length, CASES.length + 1)
     assert.equal(lines.at(-1), `${CASES.length} passed, 0 failed`)
   })

@@ -52,6 +52,8 @@ export interface World {
   readonly ledger: Ledger
   readonly signer: LocalSigner
   readonly logId: Uint8Array
+  /** What a verifier is given to trust, as the JSON of Sigstore's TrustedRoot. */
+  trustedRoot(log?: VerifyOptions['log']): object
   readonly alice: Party
   readonly bob: Party
   /** With a key of its own, by hint: the entry carries a certificate that it signed itself. */
@@ -83,8 +85,9 @@ export async function openWorld(clients: Clients, origin = 'log.example'): Promi
   const served = await serveApp(app)
   const [alice, bob] = [party('alice', { issuer: root }), party('bob', { issuer: root })]
   const ownLog = { origin, signer, id: rekorLogId(p, ledger.policy) }
+  const trusted = (log: VerifyOptions['log'] = ownLog) => trustedRoot(log, root.certificate, tsa.certificate)
   return {
-    url: served.url, ledger, signer, logId: ownLog.id, alice, bob, close: served.close,
+    url: served.url, ledger, signer, logId: ownLog.id, trustedRoot: trusted, alice, bob, close: served.close,
     // @sigstore/sign sends as a certificate whatever stands for a public key: so it is one, self-signed.
     keyed: (who, hint) => ({ sign: async data => ({ signature: who.sign(data), key: { $case: 'publicKey', hint, publicKey: pem(certificateOf('my own key', who, {})) } }) }),
     certified: who => ({ sign: async data => ({ signature: who.sign(data), key: { $case: 'x509Certificate', certificate: pem(who.certificate) } }) }),
@@ -97,10 +100,10 @@ export async function openWorld(clients: Clients, origin = 'log.example'): Promi
       // Their own JSON, read again: what travels is text.
       return JSON.parse(JSON.stringify(clients.bundle.bundleToJSON(await builder.create(kind === 'dsse' ? { data: Buffer.from(artifact), type: TYPE } : { data: Buffer.from(artifact) })))) as BundleJson
     },
-    theirs: (bundle, { artifact, keys = { alice: alice.publicKey, bob: bob.publicKey }, log = ownLog, tlogThreshold = 1 } = {}) => {
+    theirs: (bundle, { artifact, keys = { alice: alice.publicKey, bob: bob.publicKey }, log, tlogThreshold = 1 } = {}) => {
       try {
         const parsed = clients.bundle.bundleFromJSON(bundle)
-        const trust = clients.verify.toTrustMaterial(clients.specs.TrustedRoot.fromJSON(trustedRoot(log, root.certificate, tsa.certificate)), hint => keyOf(keys, hint))
+        const trust = clients.verify.toTrustMaterial(clients.specs.TrustedRoot.fromJSON(trusted(log)), hint => keyOf(keys, hint))
         const certified = bundle.verificationMaterial.publicKey === undefined
         new clients.verify.Verifier(trust, { tlogThreshold, ctlogThreshold: 0, timestampThreshold: certified ? 1 : 0 }).verify(clients.verify.toSignedEntity(parsed, artifact === undefined ? undefined : Buffer.from(artifact)))
         return 'accept'
