@@ -39,7 +39,7 @@ export interface ChangeRequest {
 /** Verbs whose acts lie in a change request, and the directory of each. */
 export const ACT_FOLDERS = { propose: 'proposals', approve: 'approvals', veto: 'vetoes', enact: 'enactments' } as const
 export type ChangeVerb = keyof typeof ACT_FOLDERS
-export const LIMITS = { fileBytes: 512 * 1024, files: 4 * 64 * 16 + 8 } as const
+export const LIMITS = { fileBytes: 16 << 20, files: 4 * 64 * 16 + 8 } as const
 
 /**
  * The change request that a charter's text makes, on top of `base` (absent at epoch 1). Leaves with the charter's own

@@ -12,7 +12,7 @@ import { webauthnKey } from '@cloister/core/charter/keys'
 import { serveBroker } from '../broker/http.ts'
 import { newWorld, ready } from '../broker/world.fixture.ts'
 import { generateSigner, nodePrimitives as p, type LocalSigner } from '../crypto/node.ts'
-import { keyId } from './change.ts'
+import { keyId, LIMITS } from './change.ts'
 import { emergency } from './emergency.ts'
 import { act, plan, propose, revoke } from './life.ts'
 import { charterText, KEYS, publicKey } from './life.fixture.ts'
@@ -180,6 +180,10 @@ test('a branch does not choose where files go: links, strange names and other fo
   writeFileSync(join(at, 'x\u001b[2J'), '')
   assert.match(await refusedWith(screen => plan(screen, at, {})), /^charter\.change .*a name that is not plain text/)
   rmSync(join(at, 'x\u001b[2J'))
+  mkdirSync(join(at, 'vetoes'))
+  for (let i = 0; i < LIMITS.files; i++) writeFileSync(join(at, 'vetoes', `v${i}`), '')
+  assert.match(await refusedWith(screen => plan(screen, at, {})), /^charter\.change .*0001-[0-9a-f]{12} more/)
+  rmSync(join(at, 'vetoes'), { recursive: true })
   renameSync(at, join(home, 'changes', '0001-000000000000'))
   assert.match(await refusedWith(screen => plan(screen, join(home, 'changes', '0001-000000000000'), {})), /^charter\.change .*0001-000000000000/)
   rmSync(join(home, 'changes'), { recursive: true })
@@ -259,7 +263,9 @@ test('a widening over two machines and a clock: signed by files, held by the not
   await did(screen => act(screen, 'approve', b, { party: 'bravo' }))
   share(a, ci)
   share(b, ci)
-  await did(screen => plan(screen, ci, { requireApproved: true }))
+  assert.match(await refusedWith(screen => plan(screen, ci, { requireApproved: true })), /^cli\.usage --require-approved/, 'who wrote the change could have invented what it is on top of')
+  await did(screen => plan(screen, ci, { requireApproved: true, cloud }))
+  await did(screen => plan(screen, ci, { requireApproved: true, against: changeIn(ci, 1) }))
   assert.match(await refusedWith(screen => act(screen, 'enact', ci, { cloud })), /^charter\.act enactments none/)
   await did(screen => act(screen, 'enact', b, { party: 'bravo' }))
   share(b, ci)
@@ -282,7 +288,7 @@ test('a widening over two machines and a clock: signed by files, held by the not
   assert.deepEqual(vetoed.value['sent'], ['veto bravo'])
   assert.match(await refusedWith(screen => act(screen, 'enact', third, { party: 'alpha', cloud })), /^charter\.stale-proposal/)
   share(b, a)
-  assert.match(await refusedWith(screen => plan(screen, a, { requireApproved: true })), /^charter\.not-approved .*vetoed by bravo/)
+  assert.match(await refusedWith(screen => plan(screen, a, { requireApproved: true, cloud })), /^charter\.not-approved .*vetoed by bravo/)
   assert.match(await refusedWith(screen => act(screen, 'approve', b, { party: 'bravo' })), /^charter\.act .*bravo vetoed/)
 
   wider(b, 4)
@@ -293,6 +299,7 @@ test('a widening over two machines and a clock: signed by files, held by the not
   assert.equal((await did(screen => status(screen, a, { cloud }))).value['epoch'], 3, 'both owners narrowed: at once')
   assert.match(await refusedWith(screen => act(screen, 'approve', third, { party: 'alpha', cloud })), /^charter\.(stale-proposal|not-approved)/)
   assert.match((await did(screen => plan(screen, third, { cloud }))).lines, /STALE/)
+  assert.match(await refusedWith(screen => plan(screen, third, { cloud, requireApproved: true })), /^charter\.stale-proposal/)
   assert.match((await did(screen => plan(screen, changeIn(ci, 2), { cloud }))).lines, /was in force; the newest is/)
 })
 
@@ -304,7 +311,7 @@ test('revoke, emergency, rotate and exit on a real local cloud, and why says wha
     await founded(home)
     await did(screen => act(screen, 'enact', home, at))
     await did(screen => why(screen, home, { asset: 'a-claims', ...at }))
-    for (const [subject, code] of [['asset nothing', /^asset\.unknown/], ['program nothing', /^program\.unknown/], ['grant a-claims → match', /^cli\.usage .*cloister propose/]] as const) assert.match(await refusedWith(screen => revoke(screen, home, { party: 'alpha', subject, ...at })), code)
+    for (const [subject, code] of [['asset nothing', /^asset\.unknown --subject/], ['program nothing', /^program\.unknown --subject/], ['grant a-claims → match', /^cli\.usage .*cloister propose/]] as const) assert.match(await refusedWith(screen => revoke(screen, home, { party: 'alpha', subject, ...at })), code)
     assert.equal((await did(screen => revoke(screen, home, { party: 'alpha', subject: 'program match', ...at }))).value['effective'], false)
     assert.match((await did(screen => status(screen, home, at))).lines, /alpha wants program:match revoked/)
     assert.equal((await did(screen => revoke(screen, home, { party: 'bravo', subject: 'asset b-claims', ...at }))).value['effective'], true)

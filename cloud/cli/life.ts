@@ -43,6 +43,7 @@ export async function plan(screen: Screen, path: string, options: LifeOptions): 
   picture(screen, whole, standing, { ...(heard?.includedAt === undefined ? {} : { includedAt: heard.includedAt }), ...(view === undefined ? {} : { history: view.history }) })
   for (const one of exposed) screen.warn(one.line)
   if (view !== undefined) emergencies(screen, view, Date.now() / 1000)
+  if (options.requireApproved === true) checkBase(change, options, view)
   if (options.requireApproved === true && standing.missing !== undefined) throw new Refused({ ...standing.missing, fix: missingFix(path, standing) })
   const { digest, lineage, next, prev, reviewed } = change
   screen.result({
@@ -50,6 +51,13 @@ export async function plan(screen: Screen, path: string, options: LifeOptions): 
     standing, notice: reviewed?.notice ?? 0, ...(heard?.includedAt === undefined || reviewed === undefined ? {} : { earliest: new Date((heard.includedAt + reviewed.notice) * 1000).toISOString() }),
     programs, openableWithoutOwner: exposed,
   }, `${reviewed?.change ?? 'new charter'}: ${digest}`)
+}
+
+/** What a change is on top of must come from elsewhere than the change itself: whoever writes both could have invented the charter before. */
+function checkBase({ next, digest }: ChangeRequest, { against, cloud }: LifeOptions, view: LineageView | undefined): void {
+  if (next.epoch === 1 || against !== undefined) return
+  if (cloud === undefined) refuse('cli.usage', '--require-approved', '--against with the charter in force, or --cloud', 'nothing to hold the change against', 'cloister plan FOLDER --against CHECKOUT_OF_MAIN --require-approved')
+  if (view?.digest !== next.prev && view?.history.includes(digest) !== true) refuse('charter.stale-proposal', 'prev', `${view?.digest ?? 'a lineage of this broker'}, the newest charter`, next.prev ?? 'none', 'propose again on top of the newest charter')
 }
 
 const missingFix = (path: string, { parties }: ChangeStanding) => parties.filter(one => one.asked.length > 0 && !one.approved).map(({ party }) => `cloister approve ${path} --party ${party}`).join('; ')

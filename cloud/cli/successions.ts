@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parsePartyKey } from '@cloister/core/charter/keys'
+import { own } from '@cloister/core/charter/parse'
 import { formatKey } from '@cloister/core/crypto/keys'
 import { attempt, orRefuse, Refused, refuse } from '@cloister/core/refusal'
 import { generateSigner, nodePrimitives as p } from '../crypto/node.ts'
@@ -43,11 +44,11 @@ export async function rotate(screen: Screen, path: string, options: RotateOption
 
 function knownParty(from: CharterFolder, options: LifeOptions): string {
   const party = partyOf(options)
-  return from.charter.parties[party] === undefined ? refuse('cli.key', '--party', Object.keys(from.charter.parties).join(', '), party) : party
+  return own(from.charter.parties, party) === undefined ? refuse('cli.key', '--party', Object.keys(from.charter.parties).join(', '), party) : party
 }
 
 function oldKey({ charter }: CharterFolder, party: string, named: string | undefined): string {
-  const keys = charter.parties[party]?.keys ?? []
+  const keys = own(charter.parties, party)?.keys ?? []
   const found = named === undefined ? (keys.length === 1 ? keys[0] : undefined) : keys.find(key => key === named || keyId(p, key) === named)
   return found ?? refuse('cli.usage', '--key', `the key to exchange: ${keys.map(key => keyId(p, key)).join(' or ')}`, named ?? 'nothing')
 }

@@ -9,7 +9,7 @@ import { parseJson, type Json } from '@cloister/core/bytes/json'
 import { charterDigest } from '@cloister/core/charter/canonical'
 import { parseAct, signAct, verifyAct, type Act, type Verb } from '@cloister/core/charter/acts'
 import { emergencySubject, readEmergency, type Emergency } from '@cloister/core/charter/emergency'
-import { charterOf } from '@cloister/core/charter/parse'
+import { charterOf, own } from '@cloister/core/charter/parse'
 import type { Charter, Grant, Hash } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import type { Enactment, Logged } from '@cloister/core/enacted'
@@ -134,7 +134,7 @@ export async function knownLineage(client: BrokerClient, lineage: Hash): Promise
 function runningEmergency(charter: Charter, value: unknown): Emergency {
   if (!isObject(value)) return refuse('broker.request', 'emergencies', 'an object', typeof value)
   const asked = readEmergency(charter, emergencySubject(Number(value['sequence']), value['grant'] as Grant), 'emergencies') // read strictly out of its text
-  return { ...asked, charter: charterDigest(p, charter), signed: listOf(value['signed'], 'emergencies.signed').map(String).filter(party => charter.parties[party] !== undefined) }
+  return { ...asked, charter: charterDigest(p, charter), signed: listOf(value['signed'], 'emergencies.signed').map(String).filter(party => own(charter.parties, party) !== undefined) }
 }
 
 function readActs(value: unknown, charters: readonly Charter[]): Act[] {
