@@ -12,6 +12,7 @@ import { isObject, type Json } from './bytes/json.ts'
 import { utf8 } from './bytes/text.ts'
 import { actsSatisfy, founded, parseAct, signers, type Act } from './charter/acts.ts'
 import { charterDigest } from './charter/canonical.ts'
+import { emergencyAgreed, type Emergency, type EmergencyAbout } from './charter/emergency.ts'
 import { review } from './charter/review.ts'
 import type { Charter, Hash, Name } from './charter/types.ts'
 import type { Primitives } from './crypto/primitives.ts'
@@ -106,6 +107,28 @@ function headOf(p: Primitives, text: Json | undefined, policy: LogPolicy): { siz
   })
   return read.ok && read.value.time > 0 ? read.value : undefined
 }
+
+/** An emergency, and where in the log and at what time its receipt says that it was agreed on. */
+export interface ProvenEmergency { readonly emergency: Emergency; readonly index: number; readonly time: number }
+
+/**
+ * An emergency as its receipt proves it: in the log, about this charter, signed by the quorum, and within `lasts` of the
+ * time it states, which is no later than its witnesses'. Whether it has ended is for who knows the time to ask. Refuses
+ * `log.*`, `receipt.*`, `emergency.*`, `charter.*`.
+ */
+export function verifyEmergency(p: Primitives, part: Logged, { lineage, charter, digest }: EmergencyAbout, policy: LogPolicy, at = 'emergency'): Result<ProvenEmergency> {
+  return attempt(() => {
+    const seen = orRefuse(verifyProof(p, utf8(part.envelope), part.proof, policy))
+    const { predicate } = statementOf(p, part, 'emergency', { lineage, charter: digest }, at)
+    const { time } = predicate
+    if (typeof time !== 'number' || (seen.time > 0 && time > seen.time + SKEW_SECONDS)) return refuse('log.proof', `${at}.time`, `a time of at most ${seen.time + SKEW_SECONDS}`, String(time))
+    const acts = actsIn(predicate['acts'], `${at}.acts`)
+    return { emergency: orRefuse(emergencyAgreed(p, { lineage, charter, digest }, acts[0]?.subject, acts, time)), index: seen.index, time }
+  })
+}
+
+/** How far the clocks of broker and witnesses may differ. */
+export const SKEW_SECONDS = 300
 
 /** A receipt of this verb about this charter, whose signature holds by the key it names. */
 export function statementOf(p: Primitives, { envelope }: Logged, verb: string, about: { readonly lineage: Hash; readonly charter: Hash }, at: string): Receipt {

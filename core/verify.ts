@@ -14,12 +14,12 @@ import { toHex } from './bytes/hex.ts'
 import { utf8 } from './bytes/text.ts'
 import { jcs } from './bytes/jcs.ts'
 import { hashOf, launchedAs, programIdentity } from './charter/canonical.ts'
-import { emergencyAgreed, type Emergency } from './charter/emergency.ts'
+import type { Emergency } from './charter/emergency.ts'
 import { emergencyLine } from './charter/explain.ts'
 import { charterOf, own } from './charter/parse.ts'
 import type { Charter, Hash, Name } from './charter/types.ts'
 import type { Primitives } from './crypto/primitives.ts'
-import { actsIn, statementOf, verifyEnacted, type Enacted, type Enactment, type Epoch, type Logged } from './enacted.ts'
+import { SKEW_SECONDS, verifyEmergency, verifyEnacted, type Enacted, type Enactment, type Epoch, type Logged } from './enacted.ts'
 import type { Claims, Evidence } from './evidence/claims.ts'
 import { evidenceDigest, parseEvidence, verifyEvidence } from './evidence/index.ts'
 import { verifyProof, type Included } from './log/proof.ts'
@@ -96,8 +96,6 @@ export interface Verdict {
 /** What an emergency opened in this run: which asset, until when (seconds since 1970), and who signed. */
 export interface EmergencyUse { readonly asset: Name; readonly sequence: number; readonly until: number; readonly signed: readonly Name[]; readonly line: string }
 
-/** How far the clocks of broker and witnesses may differ. */
-const SKEW_SECONDS = 300
 const CHARTERS_MAX = 1000
 const EMERGENCIES_MAX = 16
 const LIMITS = { bytes: 8 << 20, depth: 32, entries: 200_000, string: 1 << 20 }
@@ -235,16 +233,11 @@ function checkEmergencies(p: Primitives, bundle: ReceiptLeg, enacted: Enacted, r
   return uses
 }
 
-/** An emergency as its receipt proves it: logged between enactment and release, and agreed on at the time it states. */
-function emergencyOf(p: Primitives, part: Logged, { lineage, charter, digest, epochs }: Enacted, log: InLog, policy: LogPolicy, at: string): Emergency {
-  const seen = orRefuse(verifyProof(p, utf8(part.envelope), part.proof, policy))
-  const enactedAt = epochs[epochs.length - 1]?.index ?? 0
-  if (seen.index <= enactedAt || seen.index >= log.released.index) refuse('log.proof', `${at}.index`, `an entry between ${enactedAt} and ${log.released.index}`, String(seen.index))
-  const receipt = statementOf(p, part, 'emergency', { lineage, charter: digest }, at)
-  const time = number(receipt.predicate, 'time')
-  if (seen.time > 0 && time > seen.time + SKEW_SECONDS) refuse('log.proof', `${at}.time`, `at most ${seen.time + SKEW_SECONDS}`, String(time))
-  const acts = actsIn(receipt.predicate['acts'], `${at}.acts`)
-  return orRefuse(emergencyAgreed(p, { lineage, charter, digest }, acts[0]?.subject, acts, time))
+/** An emergency of the newest charter, logged between enactment and release. */
+function emergencyOf(p: Primitives, part: Logged, enacted: Enacted, log: InLog, policy: LogPolicy, at: string): Emergency {
+  const { emergency, index } = orRefuse(verifyEmergency(p, part, enacted, policy, at))
+  const enactedAt = enacted.epochs[enacted.epochs.length - 1]?.index ?? 0
+  return index > enactedAt && index < log.released.index ? emergency : refuse('log.proof', `${at}.index`, `an entry between ${enactedAt} and ${log.released.index}`, String(index))
 }
 
 /** Named: the guest's evidence holds, is bound to this release, and measures the program that the charter names. */

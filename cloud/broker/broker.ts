@@ -31,7 +31,7 @@ import type { Challenge, DepositRequest, Effect, Event, Reply, Rules } from './e
 import { makeNonce, readNonce } from './nonce.ts'
 import { actRequest, foundRequest, helloRequest, joinRequest, proposalRequest, putRequest, receiptRequest, releaseRequest, type PutRequest } from './requests.ts'
 import { JOIN, ownMeasurement, sealIdentity } from './join.ts'
-import { keys, read, stateOf, type Change, type State } from './state.ts'
+import { keys, read, stateOf, type Change, type RunningEmergency, type State } from './state.ts'
 
 /** The machine that the broker runs in. */
 export interface BrokerMachine {
@@ -146,6 +146,8 @@ class LocalBroker implements Broker {
         ...self, head: text, lineage: lineage.lineage, charter, epoch: lineage.epoch,
         nonce: toBase64(makeNonce(p, this.#identity.challengeKey, { issuedAt: clock(), size }, lineage.digest, random)),
         ...await this.#enactment(lineage.enacted.index),
+        // A guest that is to run under an emergency finds its grant nowhere else.
+        emergencies: await this.#emergencies((lineage.emergencies ?? []).filter(one => one.until > clock())),
       }
     })
   }
@@ -233,10 +235,10 @@ class LocalBroker implements Broker {
   async epochs(lineage: Hash): Answer {
     return attemptAsync(async () => {
       const state = await this.#state()
-      const { history, emergencies = [] } = newest(state, lineage).lineage
-      const records = history.map(digest => read.charter(state, digest) ?? refuse('store.corrupt', keys.charter(digest), 'a charter of the lineage', 'none'))
+      const { lineage: found } = newest(state, lineage)
+      const records = found.history.map(digest => read.charter(state, digest) ?? refuse('store.corrupt', keys.charter(digest), 'a charter of the lineage', 'none'))
       const enactments = await Promise.all(records.map(async ({ enacted, proposed }) => ({ ...await this.#logged(enacted.index), ...(proposed === undefined ? {} : { proposed: await this.#logged(proposed.index) }) })))
-      return { charters: records.map(({ charter }) => charter), enactments, emergencies: await Promise.all(emergencies.map(async one => ({ sequence: one.sequence, ...await this.#logged(one.logged.index) }))) }
+      return { charters: records.map(({ charter }) => charter), enactments, emergencies: await this.#emergencies(found.emergencies ?? []) }
     })
   }
 
@@ -401,6 +403,10 @@ class LocalBroker implements Broker {
   async #enactment(index: number): Promise<{ enacted: string; proof: string }> {
     const { envelope, proof } = await this.#logged(index)
     return { enacted: envelope, proof }
+  }
+
+  async #emergencies(emergencies: readonly RunningEmergency[]): Promise<(Logged & { sequence: number })[]> {
+    return Promise.all(emergencies.map(async one => ({ sequence: one.sequence, ...await this.#logged(one.logged.index) })))
   }
 
   async #logged(index: number): Promise<Logged> {

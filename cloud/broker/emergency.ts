@@ -35,11 +35,12 @@ export function emergency(rules: Rules, state: State, { act, now, next, head }: 
   }
 }
 
-/** Those that have ended are forgotten; acts for this number are spent. */
+/** Those that ended a while ago are forgotten (the receipt of a run that began under one is still to be had); acts for this number are spent. */
 function running(lineage: Lineage, one: RunningEmergency, now: number): Lineage {
-  const others = (lineage.emergencies ?? []).filter(({ until }) => until > now)
+  const known = lineage.emergencies ?? []
+  const [others, ended] = [known.filter(({ until }) => until > now), known.filter(({ until }) => until <= now)]
   if (others.length >= RUNNING_MAX) refuse('broker.request', 'act', `at most ${RUNNING_MAX} emergencies at once`, 'one more')
-  return { ...lineage, emergencies: [...others, one], emergencyCount: one.sequence, emergencyActs: [] }
+  return { ...lineage, emergencies: [...ended.slice(-RUNNING_MAX), ...others, one], emergencyCount: one.sequence, emergencyActs: [] }
 }
 
 const RUNNING_MAX = 16

@@ -52,9 +52,10 @@ function receipt(screen: Screen, file: string, text: string, options: VerifyOpti
 
 function showVerdict(screen: Screen, verdict: Verdict, inWords: boolean): void {
   if (verdict.simulated) screen.warn('SIMULATED silicon: this receipt shows the road; no hardware vouches for it')
+  for (const { line } of verdict.emergencies) screen.warn(line)
   if (inWords) for (const line of words(verdict)) screen.say(line)
   for (const check of verdict.checks) check.result === 'held' ? screen.ok(`${check.id}: ${check.detail}`) : screen.warn(`${check.id}: NOT CHECKED: ${check.detail}`)
-  screen.result({ ok: true, kind: 'receipt', verdict }, `accepted${verdict.simulated ? ' (SIMULATED)' : ''}: ${verdict.program} of ${verdict.name} ran under ${verdict.charter}, epoch ${verdict.epoch}`)
+  screen.result({ ok: true, kind: 'receipt', verdict }, `accepted${verdict.simulated ? ' (SIMULATED)' : ''}${verdict.emergency ? ' (EMERGENCY)' : ''}: ${verdict.program} of ${verdict.name} ran under ${verdict.charter}, epoch ${verdict.epoch}`)
 }
 
 /** Who vouches for whom, in sentences. */

@@ -14,18 +14,20 @@ import { outputsOf } from '@cloister/core/charter/decide'
 import { parseCharter } from '@cloister/core/charter/parse'
 import type { Charter, Grant, Program } from '@cloister/core/charter/types'
 import { hpkeKeyPair } from '@cloister/core/crypto/hpke'
+import type { Emergency } from '@cloister/core/charter/emergency'
 import { formatKey } from '@cloister/core/crypto/keys'
+import { verifyEmergency, type Logged } from '@cloister/core/enacted'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import type { Evidence } from '@cloister/core/evidence/claims'
 import { evidenceDigest, parseEvidence, verifyEvidence } from '@cloister/core/evidence/index'
 import { parsePolicy } from '@cloister/core/log/policy'
-import { encodeReceipt } from '@cloister/core/receipt/receipt'
+import { encodeReceipt, parseReceipt, verifyReceiptSignature } from '@cloister/core/receipt/receipt'
 import { attemptAsync, orRefuse, Refused, refuse, type Result } from '@cloister/core/refusal'
 import { helloData, reportData, type Binding } from '@cloister/core/seal/binding'
 import { verifyStanding } from '@cloister/core/standing'
 import { openRelease, parseSealed, type ReleasedKey } from '@cloister/core/seal/release'
 import { generateSigner, nodePrimitives, nodeRandom } from '../crypto/node.ts'
-import { accepted, textOf, type JsonObject } from '../provider/answers.ts'
+import { accepted, isObject, textOf, type JsonObject } from '../provider/answers.ts'
 import type { Answer, Ask, Launch, Leg, Outcome, SealedOutput } from '../provider/wire.ts'
 import { runProgram, type ProgramResult } from './engines/index.ts'
 import { joinAnswers, type Joined, type JoinedKey, type SetAside } from './keys.ts'
@@ -56,18 +58,22 @@ async function session(launch: Launch, line: Line): Promise<Outcome> {
   const hellos = await each(range(launch.policies.length), broker => sayHello(launch, line, broker))
   const { charter, program } = hellos.good[0] ?? refuse('guest.protocol', 'launch.policies', 'a broker', 'none')
   const code = checkCode(program, fromBase64(launch.code))
-  const grants = grantsFor(charter, launch)
-  checkReceivers(charter, outputsOf(grants))
+  const emergencies = hellos.good[0]?.emergencies ?? []
+  const wanted = grantsFor(charter, launch, emergencies)
+  checkReceivers(charter, outputsOf(wanted))
 
   line.progress('attest')
   const attested = await each(hellos.good, hello => attest(launch, line, keys, hello))
 
   line.progress('release')
-  const releases = await each(attested.good, asker => release(line, { launch, charter, grants, keys, ...asker }))
+  const releases = await each(attested.good, asker => release(line, { launch, charter, grants: wanted, keys, ...asker }))
   const released = releases.good
   const before = [...hellos.refused, ...attested.refused, ...releases.refused, ...released.flatMap(one => one.without)].sort((one, other) => one.broker - other.broker)
-  const joined = joinAnswers(p, { lineage: launch.lineage, charter, assets: grants.map(grant => grant.asset) }, released, before)
+  const joined = joinAnswers(p, { lineage: launch.lineage, charter, assets: wanted.map(grant => grant.asset) }, released, before)
   const counted = released.filter(one => joined.keys.some(key => key.brokers.includes(one.broker)))
+
+  const grants = usedGrants(wanted, charter, emergencies, counted)
+  checkReceivers(charter, outputsOf(grants))
 
   line.progress('run')
   const inputs = launch.inputs.map(({ asset, fd }) => ({ fd, key: keyOf(joined.keys, asset), asset, about: charter.assets[asset] ?? refuse('asset.unknown', asset, 'an asset of the charter', 'none') }))
@@ -99,7 +105,7 @@ function newKeys() {
 }
 type Keys = ReturnType<typeof newKeys>
 
-interface Hello { readonly broker: number; readonly key: string; readonly nonce: Uint8Array; readonly head: Uint8Array; readonly charter: Charter; readonly program: Program }
+interface Hello { readonly broker: number; readonly key: string; readonly nonce: Uint8Array; readonly head: Uint8Array; readonly charter: Charter; readonly program: Program; readonly emergencies: readonly Emergency[] }
 
 /**
  * Ask a broker who it is. Its evidence must be bound to our nonce and to the keys that will speak for it, and the charter it
@@ -116,8 +122,11 @@ async function sayHello(launch: Launch, line: Line, broker: number): Promise<Hel
   if (!equal(fromHex(claims.reportData), bound)) refuse('evidence.report-data', 'hello.evidence', toHex(bound), claims.reportData)
   const read = readCharter(launch, body['charter'])
   const shown = { charter: read.charter, head: textOf(body, 'head'), enacted: textOf(body, 'enacted'), proof: textOf(body, 'proof') }
-  const { head } = orRefuse(verifyStanding(p, shown, { policy: orRefuse(parsePolicy(launch.policies[broker] ?? '')), broker: key, now, lineage: launch.lineage }))
-  return { broker, key, nonce: bytesOf(body, 'nonce'), head: head.root, ...read }
+  const policy = orRefuse(parsePolicy(launch.policies[broker] ?? ''))
+  const { head } = orRefuse(verifyStanding(p, shown, { policy, broker: key, now, lineage: launch.lineage }))
+  const about = { lineage: launch.lineage, charter: read.charter, digest: launch.charter }
+  const emergencies = readReceipts(body['emergencies']).map((part, i) => orRefuse(verifyEmergency(p, part, about, policy, `hello.emergencies[${i}]`)).emergency).filter(one => one.until > now).sort((a, b) => b.sequence - a.sequence)
+  return { broker, key, nonce: bytesOf(body, 'nonce'), head: head.root, emergencies, ...read }
 }
 
 /** The charter must be the one this guest was launched for, byte for byte. */
@@ -137,10 +146,38 @@ function checkCode(program: Program, code: Uint8Array): Uint8Array {
   return code
 }
 
-/** The grants this program reads its inputs by; an input without one is refused before anything is asked for. */
-function grantsFor(charter: Charter, launch: Launch): Grant[] {
-  return launch.inputs.map(({ asset }) => charter.grants.find(grant => grant.asset === asset && grant.to === launch.program && grant.can === 'read')
+/** Receipts and their proofs, as a broker hands them out. */
+function readReceipts(value: unknown): Logged[] {
+  if (!Array.isArray(value) || value.length > EMERGENCIES_MAX) return refuse('guest.protocol', 'hello.emergencies', `at most ${EMERGENCIES_MAX} receipts`, 'another value')
+  return value.map(one => (isObject(one) ? { envelope: textOf(one, 'envelope'), proof: textOf(one, 'proof') } : refuse('guest.protocol', 'hello.emergencies', 'receipts', 'another value')))
+}
+const EMERGENCIES_MAX = 16
+
+/** The grants this program reads its inputs by: the charter's, or that of an emergency; an input without one is refused before anything is asked for. */
+function grantsFor(charter: Charter, launch: Launch, emergencies: readonly Emergency[]): Grant[] {
+  return launch.inputs.map(({ asset }) => [...charter.grants, ...emergencies.map(one => one.grant)].find(grant => grant.asset === asset && grant.to === launch.program && grant.can === 'read')
     ?? refuse('grant.none', `grants`, `a grant of ${asset} to ${launch.program}`, 'none', `the owner of ${asset} proposes a charter with that grant`))
+}
+
+/**
+ * The grants under which the brokers released, which bound what may leave: where the charter's own was not enough, a release
+ * names an emergency. Brokers must agree on it, and it must be one whose quorum this guest has seen.
+ */
+function usedGrants(wanted: readonly Grant[], charter: Charter, emergencies: readonly Emergency[], counted: readonly Released[]): Grant[] {
+  const receipts = counted.map(({ receipt, key }) => {
+    const read = orRefuse(parseReceipt(receipt))
+    orRefuse(verifyReceiptSignature(p, read, key))
+    const { assets } = read.predicate
+    return new Map((Array.isArray(assets) ? assets : []).flatMap(one => (isObject(one) ? [[one['asset'], one['emergency']]] : [])))
+  })
+  return wanted.map(grant => {
+    const numbers = [...new Set(receipts.filter(assets => assets.has(grant.asset)).map(assets => assets.get(grant.asset)))]
+    const [number, other] = numbers
+    if (numbers.length > 1) return refuse('emergency.bounds', grant.asset, `one grant at every broker, ${String(number ?? 'the charter\'s')}`, String(other ?? 'the charter\'s'))
+    if (number === undefined) return charter.grants.includes(grant) ? grant : refuse('grant.none', 'grants', `a release of ${grant.asset} that names its emergency`, 'none')
+    const found = emergencies.find(one => one.sequence === number && one.grant.asset === grant.asset && one.grant.to === grant.to && one.grant.can === grant.can)
+    return found?.grant ?? refuse('emergency.bounds', grant.asset, 'an emergency that the broker has shown', String(number))
+  })
 }
 
 interface Attested { readonly broker: number; readonly key: string; readonly binding: Binding; readonly evidence: Evidence }

@@ -116,7 +116,7 @@ export async function lineageView(client: BrokerClient, lineage: Hash): Promise<
   const count = body['emergencyCount']
   return {
     ...standing, proposals: list('proposals').map(one => openProposal(standing, one)), history: hashes('history'), revoked: body['revoked'] === true,
-    revokedAssets: hashes('revokedAssets'), revokedPrograms: hashes('revokedPrograms'), emergencies: list('emergencies').map(one => runningEmergency(charter, one)), emergencyCount: typeof count === 'number' ? count : 0,
+    revokedAssets: hashes('revokedAssets'), revokedPrograms: hashes('revokedPrograms'), emergencies: emergenciesOf(standing), emergencyCount: typeof count === 'number' ? count : 0,
     openActs: [...readActs(body['revocations'], [charter]), ...readActs(body['emergencyActs'], [charter])],
   }
 }
@@ -130,6 +130,9 @@ export async function knownLineage(client: BrokerClient, lineage: Hash): Promise
     throw error
   }
 }
+
+/** Emergencies of the newest charter, as the broker tells them; a guest and a verifier look at their receipts. */
+export const emergenciesOf = ({ charter, body }: Standing & { readonly body: JsonObject }): Emergency[] => listOf(body['emergencies'] ?? [], 'emergencies').map(one => runningEmergency(charter, one))
 
 function runningEmergency(charter: Charter, value: unknown): Emergency {
   if (!isObject(value)) return refuse('broker.request', 'emergencies', 'an object', typeof value)

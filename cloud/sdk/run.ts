@@ -8,7 +8,7 @@ import { cpus, totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fromBase64 } from '@cloister/core/bytes/base64'
 import { charterDigest, programIdentity } from '@cloister/core/charter/canonical'
-import type { Charter, Hash, Program } from '@cloister/core/charter/types'
+import type { Charter, Grant, Hash, Program } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import { parsePolicy } from '@cloister/core/log/policy'
 import { parseReceipt } from '@cloister/core/receipt/receipt'
@@ -20,7 +20,7 @@ import { launchProcess, type Machine } from '../provider/launch.ts'
 import type { Leg, Outcome } from '../provider/wire.ts'
 import { isObject } from '../provider/answers.ts'
 import { sealFile } from '../seal/age-file.ts'
-import { checkStanding, depositKey, epochsUntil, foundCharter, meetBroker, newestCharter, type Holder } from './broker.ts'
+import { checkStanding, depositKey, emergenciesOf, epochsUntil, foundCharter, meetBroker, newestCharter, type Holder } from './broker.ts'
 import { connectBroker, type BrokerClient } from './client.ts'
 
 export interface RunRequest {
@@ -131,12 +131,14 @@ async function stand(client: BrokerClient, request: RunRequest): Promise<Hash> {
 interface SealedInput { readonly asset: string; readonly path: string }
 
 async function sealAll(holders: readonly Holder[], request: RunRequest): Promise<SealedInput[]> {
-  const granted = new Set(request.charter.grants.filter(grant => grant.to === request.program && grant.can === 'read').map(grant => grant.asset))
+  const reads = (grant: Grant) => grant.to === request.program && grant.can === 'read'
+  const granted = new Set(request.charter.grants.filter(reads).map(grant => grant.asset))
+  const inEmergency = holders.flatMap(({ standing }) => emergenciesOf(standing)).map(one => one.grant).filter(reads).map(grant => grant.asset)
   const missing = [...granted].filter(asset => !request.data.has(asset))
   if (missing.length > 0) refuse('cli.usage', '--data', [...granted].map(asset => `--data ${asset}=FILE`).join(' '), `nothing for ${missing.join(', ')}`)
   const inputs: SealedInput[] = []
   for (const [asset, path] of request.data) {
-    if (!granted.has(asset)) refuse('asset.unknown', `--data ${asset}`, [...granted].join(', '), asset)
+    if (!granted.has(asset) && !inEmergency.includes(asset)) refuse('asset.unknown', `--data ${asset}`, [...granted].join(', '), asset)
     inputs.push({ asset, path: isAge(path) ? resolve(path) : await putAsset(holders, request, asset, path) })
   }
   return inputs

@@ -118,12 +118,12 @@ function checkGpus(listed: readonly string[] | undefined, { devices = [] }: Clai
 
 interface Candidate { readonly grant: Grant; readonly at: string; readonly emergency?: Emergency }
 
-/** The charter's own grant first, then those of emergencies, oldest first. An emergency adds a grant and lifts no other check. */
+/** The charter's own grant first, then those of emergencies, newest first: the last word of their quorum. An emergency adds a grant and lifts no other check. */
 function candidates({ charter, emergencies = [] }: View, request: Request): Candidate[] {
   const fits = (grant: Grant) => grant.asset === request.asset && grant.to === request.program && grant.can === request.can && grant.as === request.as
   return [
     ...charter.grants.map((grant, i) => ({ grant, at: `grants[${i}]` })),
-    ...emergencies.filter(one => one.charter === request.charter).map(emergency => ({ grant: emergency.grant, at: `emergencies[${emergency.sequence}]`, emergency })),
+    ...[...emergencies].filter(one => one.charter === request.charter).sort((a, b) => b.sequence - a.sequence).map(emergency => ({ grant: emergency.grant, at: `emergencies[${emergency.sequence}]`, emergency })),
   ].filter(({ grant }) => fits(grant))
 }
 

@@ -72,6 +72,8 @@ test('decide takes it only where the charter\'s own grant says no, until its end
   assert.equal(own.emergency, undefined)
   const spent = decide(p, { ...view, emergencies: [{ ...emergency, grant: { ...USE, can: 'read' } }] }, request, judged, (_, __, sequence) => ({ uses: sequence === 1 ? 0 : 1, bytes: 0, epsilon: 0 }), now)
   assert.equal(ok(spent).emergency?.sequence, 1)
+  const second = { ...emergency, sequence: 2 }
+  for (const both of [[emergency, second], [second, emergency]]) assert.equal(ok(decided(both)).emergency?.sequence, 2, 'the last word of the quorum')
   refused(decide(p, { ...view, revoked: true, emergencies: [emergency] }, asked, judged, nothing, now), 'charter.revoked')
   refused(decide(p, { ...view, head: { time: now - 3601, witnesses: 2 }, emergencies: [emergency] }, asked, judged, nothing, now), 'head.stale')
   refused(decide(p, { ...view, emergencies: [emergency] }, { ...asked, program: 'other' }, judged, nothing, now), 'program.unknown')

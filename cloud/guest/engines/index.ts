@@ -4,6 +4,7 @@
  */
 import { utf8 } from '@cloister/core/bytes/text'
 import { framed } from '@cloister/core/bytes/bytes'
+import { programIdentity } from '@cloister/core/charter/canonical'
 import { outputsOf } from '@cloister/core/charter/decide'
 import type { Asset, Grant, Program } from '@cloister/core/charter/types'
 import { hkdf } from '@cloister/core/crypto/hkdf'
@@ -46,9 +47,11 @@ function sqlInput(input: ProgramInput): SqlInput {
 
 /**
  * A secret that every run of the same program over the same assets shares and nobody outside knows: derived from the
- * released keys, so that case numbers stay comparable without another secret to keep.
+ * released keys and the program's identity, so that case numbers stay comparable without another secret to keep, and
+ * other bytes or another configuration derive another one (dstack #1297).
  */
-function roomKey(run: ProgramRun): Uint8Array {
+export function roomKey(run: ProgramRun): Uint8Array {
+  const identity = programIdentity(nodePrimitives, run.launch.lineage, run.launch.program, run.program)
   const keys = run.inputs.map(({ key }) => `${key.asset}/${key.version}/${key.identity}`).sort()
-  return hkdf(nodePrimitives, 'sha256', framed('cloister/room-keys/1', ...keys.map(utf8)), new Uint8Array(0), framed('cloister/room/1', utf8(run.launch.lineage), utf8(run.launch.program)), 32)
+  return hkdf(nodePrimitives, 'sha256', framed('cloister/room-keys/1', ...keys.map(utf8)), new Uint8Array(0), framed('cloister/room/2', utf8(identity)), 32)
 }
