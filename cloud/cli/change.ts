@@ -13,16 +13,18 @@
  */
 import { isObject, parseJson, type Json } from '@cloister/core/bytes/json'
 import { jcs } from '@cloister/core/bytes/jcs'
-import { utf8 } from '@cloister/core/bytes/text'
-import { actsSatisfy, founded, parseAct, signers, verifyAct, type Act, type ActBody, type Verb } from '@cloister/core/charter/acts'
-import { canonicalCharter, charterDigest, hashOf } from '@cloister/core/charter/canonical'
+import { parseAct, verifyAct, type Act, type ActBody, type Verb } from '@cloister/core/charter/acts'
+import { canonicalCharter, charterDigest } from '@cloister/core/charter/canonical'
 import { own, parseCharter } from '@cloister/core/charter/parse'
 import { review, type Review } from '@cloister/core/charter/review'
-import type { Charter, Hash, Name } from '@cloister/core/charter/types'
+import type { Charter, Hash } from '@cloister/core/charter/types'
 import { parseCharterYaml } from '@cloister/core/charter/yaml'
 import type { Primitives } from '@cloister/core/crypto/primitives'
-import { attempt, orRefuse, refuse, type Refusal, type Result } from '@cloister/core/refusal'
+import { attempt, orRefuse, refuse, type Result } from '@cloister/core/refusal'
+import { keyId } from '@cloister/core/charter/plan'
 import { changeDocument } from './change-words.ts'
+
+export { keyId, standingOf, type ChangeStanding, type PartyStanding } from '@cloister/core/charter/plan'
 
 export interface ChangeRequest {
   readonly lineage: Hash
@@ -74,9 +76,6 @@ export function documentsOf(change: ChangeRequest): Map<string, string> {
 
 /** Name of a change request's directory: the epoch and the first 48 bits of the digest. */
 export const changeName = (epoch: number, digest: Hash): string => `${String(epoch).padStart(4, '0')}-${digest.slice(7, 19)}`
-
-/** The first 48 bits of a key's digest, for names of files and for screens; nothing is decided by it. */
-export const keyId = (p: Primitives, key: string): string => hashOf(p, utf8(key)).slice(7, 19)
 
 /** Where an act lies, and its text. */
 export function actFile(p: Primitives, act: Act): { path: string; text: string } {
@@ -163,47 +162,6 @@ export function signedByParty(p: Primitives, { prev, next }: Pick<ChangeRequest,
 /** What every act about a change says, beside its verb and party. */
 export function aboutChange({ lineage, digest, next }: ChangeRequest): Omit<ActBody, 'verb' | 'party'> {
   return { lineage, digest, epoch: next.epoch, ...(next.prev === undefined ? {} : { prev: next.prev }) }
-}
-
-export interface PartyStanding {
-  readonly party: Name
-  /** Why its signature is asked for: as a touched owner, as one of several, for the quorum, or not at all. */
-  readonly asked: readonly ('owner' | 'one-of' | 'quorum' | 'founder')[]
-  readonly keysNeeded: number
-  /** Ids of the keys that approved. */
-  readonly keys: readonly string[]
-  readonly approved: boolean
-  readonly vetoed: boolean
-}
-export interface ChangeStanding {
-  readonly parties: readonly PartyStanding[]
-  /** Everybody who must sign has signed; only the notice may still be running. */
-  readonly approved: boolean
-  /** What is missing first, as the broker would say it. */
-  readonly missing?: Refusal
-}
-
-/** Who has signed a change and who is still to. */
-export function standingOf(p: Primitives, change: ChangeRequest): ChangeStanding {
-  const { prev, next, reviewed, acts, digest, lineage } = change
-  const verdict = prev === undefined || reviewed === undefined ? founded(p, next, digest, acts)
-    : actsSatisfy(p, { lineage, prev, next, digest, proposedAt: 0 }, reviewed, acts, reviewed.notice)
-  const names = [...new Set([...Object.keys(prev?.parties ?? {}), ...Object.keys(next.parties)])].sort()
-  return { parties: names.map(party => partyStanding(p, change, party)), approved: verdict.ok, ...(verdict.ok ? {} : { missing: verdict.refusal }) }
-}
-
-function partyStanding(p: Primitives, { prev, next, reviewed, acts }: ChangeRequest, party: Name): PartyStanding {
-  const charters = [prev, next].filter(charter => charter !== undefined && own(charter.parties, party) !== undefined) as Charter[] // the filter leaves charters
-  const full = (verb: Verb) => charters.every(charter => signers(p, charter, acts, act => act.verb === verb).includes(party))
-  const vetoed = acts.some(act => act.verb === 'veto' && act.party === party)
-  const asked = reviewed === undefined ? ['founder' as const] : [
-    ...(reviewed.sign.includes(party) ? ['owner' as const] : []), ...(reviewed.oneOf.some(set => set.includes(party)) ? ['one-of' as const] : []),
-    ...(reviewed.quorum?.of.includes(party) === true ? ['quorum' as const] : []),
-  ]
-  return {
-    party, asked, keysNeeded: Math.max(...charters.map(charter => own(charter.parties, party)?.need ?? 1)), vetoed, approved: full('approve') && !vetoed,
-    keys: acts.filter(act => act.verb === 'approve' && act.party === party).map(act => keyId(p, act.key)).sort(),
-  }
 }
 
 /** One exact text for a value: keys sorted, two spaces, one line at a time, so that a review shows what changed. */
