@@ -157,10 +157,11 @@ test('a broker takes no share that its party did not sign for; it names it and g
   assert.deepEqual(faulty({ share, acts: [signAct(signer, body)] }), [['alpha', 'bravo'], []])
   for (const acts of [[], a.acts, [signAct(signers['alpha'] ?? assert.fail(), body)], [signAct(signer, { ...body, verb: 'approve' })], [signAct(signer, { ...body, digest: lineage })], [signAct(signer, { ...body, epoch: 1 })], [signAct(signer, { ...body, lineage: charterDigest(p, newest) })], [signAct(signer, { ...body, subject: recoverSubject(p, backup.document, a.share, broker.to) })], [signAct(signer, { ...body, prev: charterDigest(p, newest) })]]) assert.deepEqual(faulty({ share, acts }), refused)
   assert.deepEqual(faulty({ share: { ...share, ciphertext: a.share.ciphertext }, acts: b.acts }), refused)
-  assert.deepEqual(faulty({ share: { ...share, enc: 'x' }, acts: b.acts }), refused)
+  const { subject: _, ...silent } = body
+  for (const acts of [b.acts, [signAct(signer, silent)]]) assert.deepEqual(faulty({ share: { ...share, enc: 'x' }, acts }), refused)
   assert.deepEqual(faulty({ share: { ...share, party: 'dave' }, acts: b.acts })[1], [['dave', 'charter.act']])
   assert.equal(codeOf(take(broker, backup, [a, b], [first])), 'share.too-few', 'given under another charter')
-  assert.equal(codeOf(take(broker, backup, [a, b], [newest])), 'charter.lineage')
+  for (const charters of [[newest], [first, first], [first, { ...newest, epoch: 3 }], []]) assert.equal(codeOf(take(broker, backup, [a, b], charters)), 'charter.lineage')
   assert.equal(codeOf(take(broker, { ...backup, document: { ...backup.document, need: 1, commitments: backup.document.commitments.slice(1) } }, [a, b])), 'charter.quorum')
   assert.equal(codeOf(take(broker, backup, Array.from({ length: 33 }, () => a))), 'share.threshold')
   assert.equal(orRefuse(take(broker, backup, [b, ...Array.from({ length: 31 }, () => a)])).faulty.length, 30)

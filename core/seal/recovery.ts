@@ -71,9 +71,9 @@ export const recoveryDigest = (p: Primitives, document: RecoveryDocument): Hash 
  */
 export function checkRecovery(p: Primitives, document: RecoveryDocument, charters: readonly Charter[]): Result<void> {
   return attempt(() => {
-    const [first, newest] = [charters[0], charters.at(-1)]
-    if (first === undefined || newest === undefined) return refuse('charter.lineage', 'charters', 'the charters of a lineage', 'none')
-    if (document.lineage !== charterDigest(p, first)) refuse('charter.lineage', 'recovery.lineage', charterDigest(p, first), document.lineage)
+    const newest = charters.at(-1) ?? refuse('charter.lineage', 'charters', 'the charters of a lineage', 'none')
+    const lineage = charterDigest(p, charters[0] ?? newest)
+    if (document.lineage !== lineage) refuse('charter.lineage', 'recovery.lineage', lineage, document.lineage)
     const dealt = charters[document.epoch - 1]
     if (dealt === undefined || document.charter !== charterDigest(p, dealt)) refuse('charter.lineage', 'recovery.charter', 'a charter of this lineage', document.charter)
     const { need, of } = quorumOf(newest)
@@ -117,7 +117,7 @@ export function recoverRoot(p: Primitives, document: RecoveryDocument, secret: U
     const { secret: root, used, faulty } = orRefuse(combine(commitmentsOf(document), good.map(one => one.share)))
     return {
       root, used: used.flatMap(index => document.of[index - 1] ?? []),
-      faulty: [...opened.flatMap(({ party, share }) => (share.ok ? [] : [{ party, refusal: share.refusal }])), ...faulty.flatMap(({ position, refusal }) => { const { party } = good[position] ?? {}; return party === undefined ? [] : [{ party, refusal }] })],
+      faulty: [...opened.flatMap(({ party, share }) => (share.ok ? [] : [{ party, refusal: share.refusal }])), ...faulty.map(({ position, refusal }) => ({ party: good[position]?.party ?? '', refusal }))],
     }
   })
 }
