@@ -10,7 +10,7 @@ import type { Primitives, Random, Signer } from '@cloister/core/crypto/primitive
 import { followLast, type Followed, type Leaf } from '@cloister/core/loop/chain'
 import { challengeOf, next, type Delivery, type Demands, type Judged, type Plan } from '@cloister/core/loop/orchestrate'
 import { statementDigest } from '@cloister/core/loop/node'
-import { attempt, orRefuse, refuse, Refused, type Result } from '@cloister/core/refusal'
+import { attempt, attemptAsync, orRefuse, refuse, type Result } from '@cloister/core/refusal'
 import type { LoopLog } from './log.ts'
 
 export interface OrchestratorOptions {
@@ -37,20 +37,16 @@ export function openOrchestrator(options: OrchestratorOptions): Orchestrator {
   const demandsOf = (node: string): Demands => options.demands(node) ?? refuse('loop.node', 'node', 'a node that is enrolled', node)
   return {
     challenge: node => attempt(() => challengeOf(p, demandsOf(node).challengeKey, node, options.now())),
-    answer: async (node, delivery, after) => {
-      try {
-        const demands = demandsOf(node)
-        const followed = orRefuse(followLast(p, demands.trust, await log.leaves(node)))
-        const step = orRefuse(next(p, followed, delivery, demands, judged => options.plan(node, judged), options.signer, options.now(), options.random))
-        if (step.kind === 'answer') for (const envelope of step.append) await log.append(utf8(envelope))
-        const leaves = await log.leaves(node, after)
+    answer: (node, delivery, after) => attemptAsync(async () => {
+      const demands = demandsOf(node)
+      const followed = orRefuse(followLast(p, demands.trust, await log.leaves(node)))
+      const step = orRefuse(next(p, followed, delivery, demands, judged => options.plan(node, judged), options.signer, options.now(), options.random))
+      if (step.kind === 'answer') {
+        for (const envelope of step.append) await log.append(utf8(envelope))
         checkAnswered(p, orRefuse(followLast(p, demands.trust, await log.leaves(node))), delivery)
-        return { ok: true, value: leaves }
-      } catch (error) {
-        if (error instanceof Refused) return { ok: false, refusal: error.refusal }
-        throw error
       }
-    },
+      return log.leaves(node, after)
+    }),
   }
 }
 

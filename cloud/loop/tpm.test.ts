@@ -68,9 +68,9 @@ const extend = (value: string, text: string) => toHex(p.hash('sha256', new Uint8
 const MEASURED = { '0': extend(ZERO, 'firmware'), '11': extend(ZERO, 'kernel 6.12.95') }
 
 /** A loop around that machine. */
-function loopOf(tpm: TpmHardware) {
+async function loopOf(tpm: TpmHardware) {
   const clock = { now: NOW }
-  const log = testLog(() => clock.now)
+  const log = await testLog(() => clock.now)
   const [signer, authority] = [generateSigner('p256'), generateSigner('ed25519')]
   const trust: Trust = trustOf(log.policy, signer, authority, true)
   const requires = { appraisal: { tee: ['tpm' as const], tcb: 'any' as const, distrust: {}, measurements: [{ tee: 'tpm' as const, hex: MEASURED['0'], name: 'image 7', registers: { PCR11: MEASURED['11'] } }] } }
@@ -94,7 +94,7 @@ const refusedWith = (...codes: string[]) => (error: unknown) => error instanceof
 test('a real TPM: measured before it is active, quoted, and judged by our own verifier', { skip, timeout: 120_000 }, async t => {
   const at = await machine(t)
   const tpm = await at.open()
-  const one = loopOf(tpm)
+  const one = await loopOf(tpm)
   const first = await one.start(tpm).turn()
   const second = await one.start(tpm).turn()
   const [value, next] = [after(p, ZERO, first), after(p, after(p, ZERO, first), second)]
@@ -159,7 +159,7 @@ test('a real TPM certifies the lock, and our verifier reads it', { skip, timeout
 test('a real TPM set back by its host: with the disk the log notices, alone the disk does', { skip, timeout: 120_000 }, async t => {
   const at = await machine(t)
   const tpm = await at.open()
-  const one = loopOf(tpm)
+  const one = await loopOf(tpm)
   await one.start(tpm).turn()
   const before = one.disk.text ?? ''
   await at.save('before')

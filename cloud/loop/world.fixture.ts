@@ -5,54 +5,50 @@ import { createCipheriv, createDecipheriv, generateKeyPairSync, randomBytes, sig
 import { fromBase64, toBase64 } from '@cloister/core/bytes/base64'
 import { concat, framed } from '@cloister/core/bytes/bytes'
 import { fromHex, toHex } from '@cloister/core/bytes/hex'
-import { utf8 } from '@cloister/core/bytes/text'
+import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
 import { formatKey, spkiToKey } from '@cloister/core/crypto/keys'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import type { Evidence } from '@cloister/core/evidence/claims'
 import type { SimulatedChip } from '@cloister/core/evidence/simulated/chip'
 import { readPublicArea } from '@cloister/core/evidence/tpm/structures'
-import { checkpointText } from '@cloister/core/log/checkpoint'
-import { cosignNote, COSIGNATURE, ED25519, formatNote, noteKey, signNote } from '@cloister/core/log/note'
-import { flatPolicy, type LogPolicy } from '@cloister/core/log/policy'
-import { formatProof } from '@cloister/core/log/proof'
-import { inclusionProof, leafHash, nodeHash, rootAt, type HashAt } from '@cloister/core/log/tree'
+import type { LogPolicy } from '@cloister/core/log/policy'
+import { tilePath } from '@cloister/core/log/tiles'
 import type { Trust } from '@cloister/core/loop/chain'
 import type { Requirement } from '@cloister/core/loop/documents'
 import type { Demands, Plan } from '@cloister/core/loop/orchestrate'
 import { stateOf } from '@cloister/core/loop/state'
-import { refuse } from '@cloister/core/refusal'
+import { orRefuse, refuse } from '@cloister/core/refusal'
 import { generateSigner, nodePrimitives as p, nodeRandom } from '../crypto/node.ts'
+import { followFrom, proveFrom, type LogClient } from '../ledger/client.ts'
+import { openLedger } from '../ledger/ledger.ts'
+import { openWitness } from '../ledger/witness.ts'
+import { emptyDisk, openMemoryStore } from '../store/memory.ts'
 import type { Hardware, Holds } from './node.ts'
 import type { ReadableLog } from './log.ts'
 
 export const NOW = 1_800_000_000
 export const ORIGIN = 'loop.test'
-const raw = (signer: Signer) => (signer.publicKey.kind === 'ed25519' ? signer.publicKey.raw : assert.fail())
 
-/** A log of few entries under a clock. */
-export function testLog(now: () => number): ReadableLog & { readonly policy: LogPolicy; readonly entries: Uint8Array[] } {
-  const [logger, witness] = [generateSigner('ed25519'), generateSigner('ed25519')]
-  const entries: Uint8Array[] = []
-  const hashes = new Map<string, Uint8Array>()
-  const hashAt: HashAt = (level, at) => {
-    const key = `${level}/${at}`
-    const known = hashes.get(key) ?? (level === 0 ? leafHash(p, entries[at] ?? assert.fail()) : nodeHash(p, hashAt(level - 1, 2 * at), hashAt(level - 1, 2 * at + 1)))
-    hashes.set(key, known)
-    return known
+/** The house's own ledger in memory, read over its tiles as a client reads them; its witness looks at this clock. */
+export async function testLog(now: () => number): Promise<ReadableLog & { readonly policy: LogPolicy; entries(): Promise<Uint8Array[]> }> {
+  const witness = openWitness(p, 'w.test', generateSigner('ed25519'), openMemoryStore(emptyDisk(), new Uint8Array(32)))
+  const ledger = await openLedger({ p, store: openMemoryStore(emptyDisk(), new Uint8Array(32)), origin: ORIGIN, signers: [generateSigner('ed25519')], witnesses: [witness], quorum: 1 })
+  const publish = async () => { if (ledger.size() > 0 && (ledger.head()?.time !== now() || ledger.head()?.size !== ledger.size())) orRefuse(await ledger.publish(now())) }
+  const file = async (path: string) => (await ledger.file(path))?.bytes ?? assert.fail(path)
+  const client: LogClient = {
+    url: ORIGIN, checkpoint: async () => fromUtf8(await file('checkpoint')), tile: tile => file(tilePath(tile.level, tile.index, tile.width)),
+    add: async entry => {
+      const index = await ledger.append([entry])
+      await publish()
+      return index
+    },
   }
-  let shown = { size: 0, time: 0, text: '' }
-  const checkpoint = () => {
-    if (shown.size !== entries.length || shown.time !== now()) {
-      const note = signNote(p, { text: checkpointText(ORIGIN, entries.length, rootAt(p, entries.length, hashAt)), signatures: [] }, ORIGIN, logger)
-      shown = { size: entries.length, time: now(), text: formatNote(cosignNote(p, note, 'w.test', witness, now())) }
-    }
-    return shown.text
-  }
-  const prove = async (index: number) => formatProof({ index, path: inclusionProof(p, index, entries.length, hashAt), checkpoint: checkpoint() })
+  // What every log begins with: one that is empty has no checkpoint to show.
+  await client.add(utf8('the first entry'))
   return {
-    entries, policy: flatPolicy([noteKey(p, ORIGIN, ED25519, raw(logger)).vkey], [noteKey(p, 'w.test', COSIGNATURE, raw(witness)).vkey], 1),
-    size: async () => entries.length, entry: async index => entries[index] ?? assert.fail(), prove,
-    append: async entry => { entries.push(entry); return { index: entries.length - 1, proof: await prove(entries.length - 1) } },
+    policy: ledger.policy, add: client.add, prove: index => proveFrom(p, client, ledger.policy, index),
+    follow: async known => { await publish(); return followFrom(p, client, ledger.policy, known) },
+    entries: async () => Promise.all(Array.from({ length: ledger.size() - 1 }, async (_, i) => await ledger.entry(i + 1) ?? assert.fail())),
   }
 }
 
@@ -126,7 +122,7 @@ export const REQUIRES: Requirement = {
 export const hostState = () => stateOf({ kernel: '6.12.95', os: 'debian 12' })
 
 export function trustOf(log: LogPolicy, node: Signer, authority: Signer, register: boolean): Trust {
-  return { log, node: formatKey(node.publicKey), authority: [{ keys: [formatKey(authority.publicKey)] }], ...(register ? { register: { name: 'PCR13', boot: ZERO } } : {}) }
+  return { log, node: formatKey(node.publicKey), authority: [{ keys: [formatKey(authority.publicKey)] }], headAgeMax: 60, ...(register ? { register: { name: 'PCR13', boot: ZERO } } : {}) }
 }
 export function demandsOf(trust: Trust, aks: readonly string[]): Demands {
   return { trust, requires: REQUIRES, evidence: { aks }, reportAgeMax: 300, challengeKey: new Uint8Array(32).fill(7) }

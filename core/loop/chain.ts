@@ -22,6 +22,8 @@ export interface Trust {
   readonly node: string
   /** Who may configure this node, over time. */
   readonly authority: Authority
+  /** How old the witnessed head may be under which leaves are shown, seconds: an old head hides what came after it. */
+  readonly headAgeMax: number
   /** The register into which the node measures each configuration: its name in claims, and what it holds after boot (hex). */
   readonly register?: { readonly name: string; readonly boot: string }
 }
@@ -44,6 +46,8 @@ export const START: View = { index: -1, time: 0 }
 
 export interface Followed {
   readonly view: View
+  /** When witnesses saw the head under which these leaves are shown (the oldest, if several); 0 without leaves or witnesses. */
+  readonly head: number
   /** The leaf of the newest configuration, if it is among these. */
   readonly configuration?: { readonly document: Signed<Configuration>; readonly leaf: Leaf }
   /** The leaf of the newest report, if it is among these. */
@@ -57,7 +61,7 @@ export interface Followed {
  * `bytes.too-large` for too many; documents that stand at no place are void, not fatal.
  *
  * @example
- * follow(p, trust, []) // → { ok: true, value: { view: { index: -1, time: 0 }, void: [] } }
+ * follow(p, trust, []) // → { ok: true, value: { view: { index: -1, time: 0 }, head: 0, void: [] } }
  */
 export function follow(p: Primitives, trust: Trust, leaves: readonly Leaf[], from: View = START): Result<Followed> {
   return attempt(() => {
@@ -65,7 +69,8 @@ export function follow(p: Primitives, trust: Trust, leaves: readonly Leaf[], fro
     const placed = leaves.map(leaf => ({ leaf, ...orRefuse(verifyProof(p, utf8(leaf.envelope), leaf.proof, trust.log)) })).toSorted((a, b) => a.index - b.index)
     const origin = from.origin ?? placed[0]?.checkpoint.origin
     for (const { checkpoint } of placed) if (checkpoint.origin !== origin) refuse('log.origin', 'leaves', origin ?? '', checkpoint.origin, 'a loop stays in one log')
-    let known: Followed = { view: origin === undefined ? from : { ...from, origin }, void: [] }
+    const head = placed.length === 0 ? 0 : Math.min(...placed.map(one => one.time))
+    let known: Followed = { view: origin === undefined ? from : { ...from, origin }, head, void: [] }
     for (const { leaf, index, time } of placed) if (index > from.index) known = step(p, trust, known, leaf, index, time)
     return known
   })
@@ -77,7 +82,7 @@ export function follow(p: Primitives, trust: Trust, leaves: readonly Leaf[], fro
  * `loop.skip` when the leaves begin elsewhere.
  *
  * @example
- * followLast(p, trust, []) // → { ok: true, value: { view: { index: -1, time: 0 }, void: [] } }
+ * followLast(p, trust, []) // → { ok: true, value: { view: { index: -1, time: 0 }, head: 0, void: [] } }
  */
 export function followLast(p: Primitives, trust: Trust, leaves: readonly Leaf[]): Result<Followed> {
   return attempt(() => {
@@ -138,6 +143,11 @@ export function placeReport(p: Primitives, trust: Trust, view: View, { body, dig
   }
 }
 const REENROL = 'this node\'s disk was set back or copied: enrol it anew, under another key'
+
+/** Leaves with `head.stale` unless the leaves were shown under a head that witnesses saw lately. */
+export function checkHead({ headAgeMax }: Trust, head: number, now: number): void {
+  if (now - head > headAgeMax) refuse('head.stale', 'leaves', `a head that witnesses saw at most ${headAgeMax} s ago`, head === 0 ? 'one that no witness saw' : `${now - head} s ago`, 'read the log again')
+}
 
 /** The register holds what the report before left, and since then the newly opened configuration; or the one in force, since boot. */
 function checkRegister(p: Primitives, trust: Trust, before: string | undefined, { register, configuration }: Report, opened: boolean): void {

@@ -95,6 +95,10 @@ export const STATE: State = stateOf({ kernel: '6.12.95', os: 'debian 12' })
 /** A node and its orchestrator around one log; every part can be exchanged for one call. */
 export class Loop {
   readonly log: TestLog
+  /** The orchestrator's and the node's clock; the witness looks at it, too. */
+  get now() { return this.#now }
+  set now(now: number) { this.#now = this.log.now = now }
+  #now = NOW
   readonly node: Signer
   readonly orchestrator = edSigner('orchestrator')
   readonly trust: Trust
@@ -102,13 +106,12 @@ export class Loop {
   readonly random: (length: number) => Uint8Array
   state: NodeState = NEW_NODE
   register = BOOT
-  now = NOW
   secret: Uint8Array = new Uint8Array()
   constructor(name = 'node', log = new TestLog()) {
     this.log = log
     this.node = nodeSigner(name)
     this.random = randomOf(name)
-    this.trust = { log: LOG, node: formatKey(this.node.publicKey), authority: [{ keys: [formatKey(this.orchestrator.publicKey)] }], register: { name: 'PCR13', boot: BOOT } }
+    this.trust = { log: LOG, node: formatKey(this.node.publicKey), authority: [{ keys: [formatKey(this.orchestrator.publicKey)] }], headAgeMax: 600, register: { name: 'PCR13', boot: BOOT } }
     this.demands = { trust: this.trust, requires: REQUIRES, evidence: { aks: [nameOf(areaOf(AK))] }, reportAgeMax: 300, challengeKey: new Uint8Array(32).fill(7) }
   }
   pcrs(change: Readonly<Record<string, string>> = {}) { return { '0': FIRMWARE, '11': KERNEL, '13': this.register, ...change } }

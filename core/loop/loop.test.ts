@@ -243,6 +243,26 @@ test('the node opens within the window only, and not with a clock behind the log
   assert.ok(loop.open(ok(loop.find())).ok)
 })
 
+test('neither side goes on under a head that is old, or that nobody saw', () => {
+  const loop = new Loop()
+  loop.turn()
+  loop.report({ challenge: false })
+  loop.answer()
+  loop.log.now = NOW - 600
+  assert.ok(loop.next().ok && loop.open(ok(loop.find())).ok)
+  loop.log.now = NOW - 601
+  refused(loop.next(), 'head.stale', 'leaves')
+  refused(loop.open(ok(loop.find())), 'head.stale', 'leaves')
+  const alone = { ...loop.trust, log: { ...loop.trust.log, quorum: 'none' } }
+  loop.log.now = NOW
+  const { head } = ok(follow(p, alone, loop.log.leaves()))
+  assert.equal(head, 0)
+  refused(loop.open({ ...ok(loop.find()), head }), 'head.stale', 'leaves')
+  const mixed = loop.log.leaves().slice(0, -1)
+  loop.log.now = NOW - 601
+  assert.equal(ok(follow(p, loop.trust, [...mixed, ...loop.log.leaves().slice(-1)])).head, NOW - 601, 'the oldest head counts')
+})
+
 test('the node opens in the required state, on its machine, with its key only', () => {
   const loop = new Loop()
   loop.report()

@@ -19,7 +19,7 @@ import { verifyEvidence, type VerifyOptions } from '../evidence/index.ts'
 import { parseReceipt } from '../receipt/receipt.ts'
 import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
 import { checkNewest, keysOf } from './authority.ts'
-import { follow, START, type Leaf, type Trust, type View } from './chain.ts'
+import { checkHead, follow, START, type Leaf, type Trust, type View } from './chain.ts'
 import { encodeReport, LOOP_LIMITS, openingBinding, parseConfiguration, sealingContext, type Configuration, type Report, type Signed } from './documents.ts'
 import { checkMachine } from './orchestrate.ts'
 import { parsePayload, type Payload } from './payload.ts'
@@ -81,7 +81,7 @@ export function makeReport(p: Primitives, state: NodeState, signer: Signer, part
 export const statementDigest = (p: Primitives, envelope: string): Hash => hashOf(p, orRefuse(parseReceipt(envelope)).payload)
 
 /** The configuration among these leaves that answers the last report. */
-export interface Found { readonly document: Signed<Configuration>; readonly view: View }
+export interface Found { readonly document: Signed<Configuration>; readonly view: View; readonly head: number }
 
 /**
  * Is there a configuration for this node's last report, at its place in the log? Refuses `log.*`, `loop.rollback` (the log holds
@@ -90,13 +90,13 @@ export interface Found { readonly document: Signed<Configuration>; readonly view
  */
 export function findConfiguration(p: Primitives, trust: Trust, state: NodeState, leaves: readonly Leaf[]): Result<Found> {
   return attempt(() => {
-    const { view, configuration, void: unplaced } = orRefuse(follow(p, trust, leaves, state.view))
+    const { view, head, configuration, void: unplaced } = orRefuse(follow(p, trust, leaves, state.view))
     const { made } = state
     if (made === undefined) return refuse('loop.skip', 'state', 'a report of this node', 'none')
     const logged = view.report
     if (logged !== undefined && logged.digest !== made.digest && logged.sequence >= made.sequence) refuse('loop.rollback', 'log.report', `report ${made.sequence}, ${made.digest}`, `report ${logged.sequence}, ${logged.digest}`, 'this disk was set back or copied: enrol the node anew, under another key')
     if (configuration === undefined || configuration.document.body.accepts !== made.digest) return refuseUnplaced(configuration?.document.body, unplaced.at(-1)?.refusal, made)
-    return { document: configuration.document, view }
+    return { document: configuration.document, view, head }
   })
 }
 
@@ -117,15 +117,16 @@ export interface Here {
 
 /**
  * Open the configuration, here and now. Refuses `loop.window` (also when the clock is behind the log's witnesses),
- * `receipt.charter` (not of the newest term), `loop.node` (another machine), `loop.state` (facts or register differ), `evidence.*`, `appraisal.*`, `seal.open`.
+ * `head.stale`, `receipt.charter` (not of the newest term), `loop.node` (another machine), `loop.state` (facts or register differ), `evidence.*`, `appraisal.*`, `seal.open`.
  */
-export function openConfiguration(p: Primitives, trust: Trust, state: NodeState, { document, view }: Found, here: Here): Result<Payload> {
+export function openConfiguration(p: Primitives, trust: Trust, state: NodeState, { document, view, head }: Found, here: Here): Result<Payload> {
   return attempt(() => {
     const { body, digest, key } = document
     checkNewest(trust.authority, key, body.charter, 'configuration.charter')
     const { now } = here.options
     if (now < body.validFrom || now > body.validUntil) refuse('loop.window', 'configuration', `a time from ${body.validFrom} to ${body.validUntil}`, String(now), 'report again')
     if (now + CLOCK_SECONDS < view.time) refuse('loop.window', 'clock', `at least ${view.time - CLOCK_SECONDS}, as the log's witnesses have it`, String(now), 'set the clock')
+    checkHead(trust, head, now)
     const claims = orRefuse(verifyEvidence(p, here.evidence, here.options))
     orRefuse(appraise(p, claims, { ...body.requires.appraisal, reportData: toHex(openingBinding(p, here.evidence.kind, digest)) }, now))
     checkFacts(here.facts, body.requires.facts)

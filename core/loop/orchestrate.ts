@@ -17,7 +17,7 @@ import type { Claims, Evidence } from '../evidence/claims.ts'
 import { evidenceDigest, verifyEvidence, type VerifyOptions } from '../evidence/index.ts'
 import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
 import { checkNewest } from './authority.ts'
-import { placeReport, type Followed, type Leaf, type Trust, type View } from './chain.ts'
+import { checkHead, placeReport, type Followed, type Leaf, type Trust, type View } from './chain.ts'
 import { encodeConfiguration, LOOP_LIMITS, parseReport, reportBinding, sealingContext, type ConfigurationHead, type Report, type Requirement, type Signed } from './documents.ts'
 import { encodePayload, type Payload } from './payload.ts'
 import { checkFacts, readState, stateDigest, type Facts } from './state.ts'
@@ -64,12 +64,13 @@ export function challengeOf(p: Primitives, key: Uint8Array, node: string, now: n
 }
 
 /**
- * The next step for a node. Refuses `loop.*`, `log.*`, `receipt.*`, `evidence.*`, `appraisal.*`, `place.tee`; a refusal that
+ * The next step for a node. Refuses `head.stale`, `loop.*`, `log.*`, `receipt.*`, `evidence.*`, `appraisal.*`, `place.tee`; a refusal that
  * says `loop.window` wants a new report.
  */
 export function next(p: Primitives, followed: Followed, delivery: Delivery, demands: Demands, plan: (judged: Judged) => Plan, signer: Signer, now: number, random: Random): Result<Step> {
   return attempt(() => {
     const { trust } = demands
+    if (followed.view.index >= 0) checkHead(trust, followed.head, now)
     const { view, append, report } = placeAll(p, trust, followed.view, delivery.reports)
     if (view.configuration?.accepts === report.digest) return answered(followed, now)
     const judged = judge(p, view, report, delivery, demands, now)
