@@ -68,7 +68,7 @@ test('every algorithm that is taken, over a digest and over an envelope, and non
     refused(hashed({ digest: hashOf(hash, utf8('another')) }, { verifier, content: base64(make(ARTIFACT)) }), 'crypto.signature')
     refused(hashed({}, { verifier: { ...P256, keyDetails: name } }), 'crypto.key', 'hashedRekordRequestV002.signature.verifier.keyDetails')
   }
-  refused(hashed({}, { verifier: { publicKey: { rawBytes: spki(rsa.publicKey) }, keyDetails: 'PKIX_RSA_PKCS1V15_4096_SHA256' } }), 'crypto.key')
+  for (const bits of [3072, 4096]) refused(hashed({}, { verifier: { publicKey: { rawBytes: spki(rsa.publicKey) }, keyDetails: `PKIX_RSA_PKCS1V15_${bits}_SHA256` } }), 'crypto.key', 'hashedRekordRequestV002.signature.verifier.keyDetails')
 })
 
 test('plain Ed25519 signs envelopes, whose bytes are there; of a digest it says nothing', () => {
@@ -77,7 +77,9 @@ test('plain Ed25519 signs envelopes, whose bytes are there; of a digest it says 
   assert.ok(read(dsse({ verifiers: [verifier] }, { signatures: [{ sig: base64(sign(null, paeBytes(ARTIFACT, TYPE), pair.privateKey)) }] })).ok)
   refused(dsse({ verifiers: [verifier] }, { signatures: [{ sig: base64(sign(null, ARTIFACT, pair.privateKey)) }] }), 'crypto.signature')
   const digest = Buffer.from(hashOf('sha256', ARTIFACT), 'base64')
-  refused(hashed({}, { verifier, content: base64(sign(null, digest, pair.privateKey)) }), 'crypto.algorithm')
+  const bare = read(hashed({}, { verifier, content: base64(sign(null, digest, pair.privateKey)) }))
+  assert.ok(!bare.ok && bare.refusal.code === 'crypto.algorithm' && bare.refusal.fix !== undefined)
+  assert.deepEqual(['PKIX_ED25519', 'PKIX_ED25519_PH'].map(name => bare.refusal.expected.split(', ').includes(name)), [false, true])
 })
 
 test('what is not taken is named: P-521, PSS, numbers for names, unknown names', () => {
@@ -130,7 +132,9 @@ test('fields: missing, more, of another type, another spelling, another base64; 
   const [signature] = envelope().signatures
   assert.ok(read(dsse({}, { signatures: [{ sig: signature?.sig }] })).ok, 'without a key id')
   for (const signatures of [[], [signature, signature], {}, [{ ...signature, keyid: 1 }], [{ ...signature, more: 'x' }]]) refused(dsse({}, { signatures }), 'log.request')
+  for (const verifier of ['x', 1, null, [P256]]) refused(hashed({}, { verifier }), 'log.request', 'hashedRekordRequestV002.signature.verifier')
   for (const verifiers of [[], [P256, P256], P256]) refused(dsse({ verifiers }), 'log.request')
-  refused(hashed({ digest: 'A'.repeat(2 << 20) }), 'bytes.too-large')
+  assert.ok(read(JSON.stringify(hashed()).padEnd(1 << 20)).ok)
+  refused(JSON.stringify(hashed()).padEnd((1 << 20) + 1), 'bytes.too-large')
   refused(`{"hashedRekordRequestV002":${'['.repeat(40)}`, 'bytes.too-deep')
 })

@@ -6,6 +6,7 @@ import { Hono } from 'hono'
 import { fromBase64, toBase64 } from '@cloister/core/bytes/base64'
 import { equal } from '@cloister/core/bytes/bytes'
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
+import { spkiToKey } from '@cloister/core/crypto/keys'
 import { parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { ED25519, noteKey, parseNote } from '@cloister/core/log/note'
 import { flatPolicy } from '@cloister/core/log/policy'
@@ -13,9 +14,11 @@ import { formatProof, verifyProof } from '@cloister/core/log/proof'
 import { parseBundle } from '@cloister/core/log/tiles'
 import { orRefuse, refusalOf } from '@cloister/core/refusal'
 import { generateSigner, nodePrimitives as p } from '../crypto/node.ts'
+import { withFault } from '../store/faults.ts'
 import { emptyDisk, openMemoryStore } from '../store/memory.ts'
+import type { Store } from '../store/store.ts'
 import { openLedger, type Ledger } from './ledger.ts'
-import { rekorFace, rekorLogId, type TransparencyLogEntry } from './rekor.ts'
+import { rekorFace, rekorLogId, rekorTrustedRoot, type TransparencyLogEntry } from './rekor.ts'
 import { Sequencer } from './sequencer.ts'
 import { openWitness, type Witness } from './witness.ts'
 
@@ -27,8 +30,8 @@ const request = (text: string) => JSON.stringify({ hashedRekordRequestV002: {
   signature: { content: sign('sha256', Buffer.from(text), user.privateKey).toString('base64'), verifier: { publicKey: { rawBytes: user.publicKey.export({ format: 'der', type: 'spki' }).toString('base64') }, keyDetails: 'PKIX_ECDSA_P256_SHA_256' } },
 } })
 
-async function open(path = '', witness: Witness = openWitness(p, 'w.test', generateSigner('ed25519'), openMemoryStore(emptyDisk(), KEY))): Promise<{ app: Hono; ledger: Ledger; post: (body: string | Uint8Array) => Promise<Response> }> {
-  const ledger = await openLedger({ p, store: openMemoryStore(emptyDisk(), KEY), origin: 'log.test', signers: [signer, generateSigner('ml-dsa-44')], witnesses: [witness], quorum: 1 })
+async function open(path = '', witness: Witness = openWitness(p, 'w.test', generateSigner('ed25519'), openMemoryStore(emptyDisk(), KEY)), store: Store = openMemoryStore(emptyDisk(), KEY)): Promise<{ app: Hono; ledger: Ledger; post: (body: string | Uint8Array) => Promise<Response> }> {
+  const ledger = await openLedger({ p, store, origin: 'log.test', signers: [signer, generateSigner('ml-dsa-44')], witnesses: [witness], quorum: 1 })
   const app = new Hono()
   rekorFace(app, path, new Sequencer(ledger, { clock: () => 1000 }), p)
   return { app, ledger, post: async body => app.request(`${path}/api/v2/log/entries`, { method: 'POST', body: typeof body === 'string' ? body : Uint8Array.from(body) }) }
@@ -65,6 +68,9 @@ test('the log id is the key id of the Ed25519 signature, not truncated; a log wi
   assert.equal(signer.publicKey.kind, 'ed25519')
   const known = noteKey(p, 'log.test', ED25519, signer.publicKey.kind === 'ed25519' ? signer.publicKey.raw : KEY)
   assert.deepEqual(rekorLogId(p, ledger.policy).subarray(0, 4), known.keyId)
+  const { tlogs: [log, ...more] } = rekorTrustedRoot(p, ledger.policy)
+  assert.deepEqual([log?.baseUrl, log?.logId, log?.checkpointKeyId, more.length], ['https://log.test', { keyId }, { keyId }, 0])
+  assert.deepEqual(spkiToKey(fromBase64(log?.publicKey.rawBytes ?? '')), signer.publicKey)
   const [, hybrid] = ledger.policy.logs
   assert.throws(() => rekorLogId(p, flatPolicy([hybrid?.vkey ?? ''], [], 0)), /crypto\.algorithm/)
 })
@@ -83,7 +89,8 @@ test('what is refused is not logged, and the status says why in words that clien
     ['{', /^json\.syntax at /], [new Uint8Array([0xff]), /^bytes\.encoding at /], ['{}', /^log\.request at request\.hashedRekordRequestV002: expected a value/],
     [request('a').replace('PKIX_ECDSA_P256_SHA_256', 'PKIX_ED25519'), /^crypto\.key at /],
     [request('a').replace(/"digest":"[^"]*"/, `"digest":"${toBase64(KEY)}"`), /^crypto\.signature at hashedRekordRequestV002\.signature: expected a signature by this key/],
-    ['x'.repeat((1 << 20) + 1), /^bytes\.too-large at /],
+    [request('a').replace('publicKey', 'x509Certificate'), /^x509\.parse at .*, got a public key; send it as publicKey, or a certificate that carries it$/],
+    ['x'.repeat((1 << 20) + 1), /^bytes\.too-large at body: expected at most 1048576 bytes, got more$/],
   ]
   for (const [body, words] of cases) {
     const answer = await post(body)
@@ -104,6 +111,13 @@ test('without its witnesses the log takes an entry back to nobody: 503, and the 
   assert.deepEqual([answer.status, (await json<{ code: number }>(answer)).code], [503, 14])
   up = true
   assert.equal((await entryOf(await post(request('a')))).logIndex, '1', 'the first is durable, and was shown to nobody before now')
+})
+
+test('a store that fails is not the fault of the request', async () => {
+  const { post } = await open('', undefined, withFault(openMemoryStore(emptyDisk(), KEY), { mode: 'not-persisted', nth: 1, touched: false }))
+  const answer = await post(request('a'))
+  assert.equal(answer.status, 503)
+  assert.match((await json<{ message: string }>(answer)).message, /^store\./)
 })
 
 test('reads below the same path: checkpoint, tiles, entries; nothing else, and nothing before it is shown', async () => {

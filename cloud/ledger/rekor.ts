@@ -11,6 +11,7 @@ import type { Context, Hono } from 'hono'
 import { toBase64 } from '@cloister/core/bytes/base64'
 import { concat } from '@cloister/core/bytes/bytes'
 import { utf8 } from '@cloister/core/bytes/text'
+import { keyToSpki } from '@cloister/core/crypto/keys'
 import type { Primitives } from '@cloister/core/crypto/primitives'
 import { parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { ED25519, readVkey } from '@cloister/core/log/note'
@@ -56,10 +57,38 @@ export function rekorFace(app: Hono, path: string, sequencer: Sequencer, p: Prim
 }
 
 /** The log's id in bundles and trusted roots: the key id of its Ed25519 signatures, not truncated (32 bytes). Leaves with `crypto.algorithm`. */
-export function rekorLogId(p: Primitives, { logs }: Pick<LogPolicy, 'logs'>): Uint8Array {
-  const key = logs.map(one => readVkey(one.vkey)).find(one => one.type === ED25519)
-  if (key === undefined) return refuse('crypto.algorithm', 'log', 'an Ed25519 key beside others', 'none')
-  return p.hash('sha256', concat(utf8(`${key.name}\n`), new Uint8Array([ED25519]), key.key))
+export function rekorLogId(p: Primitives, policy: Pick<LogPolicy, 'logs'>): Uint8Array {
+  const { name, key } = ed25519Of(policy)
+  return p.hash('sha256', concat(utf8(`${name}\n`), new Uint8Array([ED25519]), key))
+}
+
+/** A log in Sigstore's TrustedRoot. */
+export interface TrustedLog {
+  readonly baseUrl: string
+  readonly hashAlgorithm: 'SHA2_256'
+  readonly publicKey: { readonly rawBytes: string; readonly keyDetails: string; readonly validFor: { readonly start: string } }
+  readonly logId: { readonly keyId: string }
+  readonly checkpointKeyId: { readonly keyId: string }
+}
+export interface TrustedRoot { readonly mediaType: string; readonly tlogs: readonly TrustedLog[]; readonly certificateAuthorities: readonly object[]; readonly timestampAuthorities: readonly object[]; readonly ctlogs: readonly object[] }
+
+/**
+ * What a client of Sigstore is given to trust this log (TrustedRoot v0.2, JSON): enough for bundles with keys of their own;
+ * authorities for certificates and timestamps are for others to add. Clients look for the origin in `baseUrl`; they ask for
+ * no witness. Leaves with `crypto.algorithm`.
+ */
+export function rekorTrustedRoot(p: Primitives, policy: Pick<LogPolicy, 'logs'>): TrustedRoot {
+  const { name, key } = ed25519Of(policy)
+  const id = { keyId: toBase64(rekorLogId(p, policy)) }
+  const publicKey = { rawBytes: toBase64(keyToSpki({ kind: 'ed25519', raw: key })), keyDetails: 'PKIX_ED25519', validFor: { start: '1970-01-01T00:00:00Z' } }
+  return {
+    mediaType: 'application/vnd.dev.sigstore.trustedroot.v0.2+json', certificateAuthorities: [], timestampAuthorities: [], ctlogs: [],
+    tlogs: [{ baseUrl: `https://${name}`, hashAlgorithm: 'SHA2_256', publicKey, logId: id, checkpointKeyId: id }],
+  }
+}
+
+function ed25519Of({ logs }: Pick<LogPolicy, 'logs'>): { readonly name: string; readonly key: Uint8Array } {
+  return logs.map(one => readVkey(one.vkey)).find(one => one.type === ED25519) ?? refuse('crypto.algorithm', 'log', 'an Ed25519 key beside others', 'none')
 }
 
 /** Index, proof and checkpoint come from one proof, so that they belong to one tree. */

@@ -92,8 +92,9 @@ export const CASES: readonly Case[] = [
   { name: 'a cosignature in the name of the log', of: 'dsse', theirs: PROOF, ours: 'log.signature', change: onCheckpoint((_, signatures) => ({ signatures: signatures.filter(isWitness).map(one => ({ ...one, name: 'log.example' })) })) },
   { name: 'no signature at all', of: 'message', theirs: PROOF, ours: 'log.note', options: artifact(), change: onProof(proof => { proof.checkpoint.envelope = proof.checkpoint.envelope.slice(0, proof.checkpoint.envelope.indexOf('—')) }) },
   { name: 'the log\'s own signatures with a bit flipped', of: 'dsse', theirs: PROOF, ours: 'log.signature', change: onCheckpoint((_, signatures) => ({ signatures: signatures.map(one => (isLogs(one) ? { ...one, signature: one.signature.map((byte, i) => (i === 40 ? byte ^ 1 : byte)) } : one)) })) },
-  { name: 'a log that is not trusted', of: 'dsse', theirs: PROOF, ours: 'accept', options: ({ ledger }) => ({ log: { origin: ledger.origin, signer: generateSigner('ed25519'), id: new Uint8Array(32) } }) },
-  { name: 'the log id of the trusted log over another key', of: 'dsse', theirs: PROOF, ours: 'accept', options: world => ({ log: { origin: 'log.example', signer: generateSigner('ed25519'), id: world.logId } }) },
+  { name: 'a log that is not trusted', of: 'dsse', theirs: PROOF, ours: 'accept', options: () => ({ log: { logId: NOT_OURS, checkpointKeyId: NOT_OURS } }) },
+  { name: 'the log id of the trusted log over another key', of: 'dsse', theirs: PROOF, ours: 'accept', options: () => ({ log: { publicKey: anotherKey() } }) },
+  { name: 'the key of the trusted log under another name', of: 'dsse', theirs: PROOF, ours: 'accept', options: () => ({ log: { baseUrl: 'https://evil.example' } }) },
   { name: 'a log id that is not the log\'s', of: 'dsse', theirs: PROOF, ours: 'accept', change: bundle => { entryOf(bundle).logId.keyId = flipped(entryOf(bundle).logId.keyId) } },
 
   // the body
@@ -134,6 +135,10 @@ export function judge({ of, change, options, theirs, ours }: Case, bundles: Bund
   const got = { theirs: world.theirs(bundle, options?.(world)), ours: own.ok ? 'accept' : own.refusal.code }
   return { ...got, passed: got.theirs === theirs && got.ours === ours }
 }
+
+/** A key that is no log's, as a trusted root has it. */
+export const anotherKey = () => ({ rawBytes: toBase64(keyToSpki(generateSigner('ed25519').publicKey)), keyDetails: 'PKIX_ED25519', validFor: { start: '1970-01-01T00:00:00Z' } })
+const NOT_OURS = { keyId: toBase64(new Uint8Array(32)) }
 
 const entryOf = (bundle: BundleJson): Entry => orFail(bundle.verificationMaterial.tlogEntries[0])
 const flipped = (base64: string): string => toBase64(fromBase64(base64).map((byte, i) => (i === 0 ? byte ^ 1 : byte)))

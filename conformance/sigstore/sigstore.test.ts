@@ -4,8 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
-import { generateSigner } from '../../cloud/crypto/node.ts'
-import { CASES, judge, makeBundles, type Bundles } from './cases.ts'
+import { anotherKey, CASES, judge, makeBundles, type Bundles } from './cases.ts'
 import { loadClients } from './clients.ts'
 import { judgePublished } from './published.ts'
 import { runSigstore } from './run.ts'
@@ -70,7 +69,7 @@ suite('sigstore', { skip: clients === undefined ? 'the packages of Sigstore are 
       put('rekor2-5-signature_fail', bundles.dsse, copy => { copy.dsseEnvelope?.signatures.splice(0, 1, { sig: bundles.certified.dsseEnvelope?.signatures[0]?.sig ?? '' }) })
       put('rekor2-6-proof_fail', bundles.hashed, copy => { copy.verificationMaterial.tlogEntries[0]?.inclusionProof.hashes.pop() })
       put('rekor2-7-root_fail', bundles.dsse, undefined, here().foreign.trustedRoot())
-      put('rekor2-8-key_fail', bundles.dsse, undefined, world.trustedRoot({ origin: 'log.example', signer: generateSigner('ed25519'), id: world.logId }))
+      put('rekor2-8-key_fail', bundles.dsse, undefined, world.trustedRoot({ publicKey: anotherKey() }))
       put('rekor2-9-no-entry_fail', bundles.dsse, copy => { copy.verificationMaterial.tlogEntries = [] })
       put('rekor2-timestamp_fail', bundles.dsse)
       put('another', bundles.dsse)

@@ -8,14 +8,14 @@ import { Hono } from 'hono'
 import { fromBase64, toBase64 } from '@cloister/core/bytes/base64'
 import { utf8 } from '@cloister/core/bytes/text'
 import { basicConstraintsCa, ECDSA_SHA256, issueCertificate, keyUsage } from '@cloister/core/crypto/issue'
-import { keyToSpki, spkiToKey } from '@cloister/core/crypto/keys'
+import { spkiToKey } from '@cloister/core/crypto/keys'
 import { parseCertificate, type Certificate } from '@cloister/core/crypto/x509'
 import { formatProof, verifyProof } from '@cloister/core/log/proof'
 import { orRefuse, type Result } from '@cloister/core/refusal'
 import { generateSigner, nodePrimitives as p, type LocalSigner } from '../../cloud/crypto/node.ts'
 import { serveApp } from '../../cloud/ledger/http.ts'
 import { openLedger, type Ledger } from '../../cloud/ledger/ledger.ts'
-import { rekorFace, rekorLogId, type TransparencyLogEntry } from '../../cloud/ledger/rekor.ts'
+import { rekorFace, rekorTrustedRoot, type TransparencyLogEntry, type TrustedLog, type TrustedRoot } from '../../cloud/ledger/rekor.ts'
 import { Sequencer } from '../../cloud/ledger/sequencer.ts'
 import { openWitness } from '../../cloud/ledger/witness.ts'
 import { emptyDisk, openMemoryStore } from '../../cloud/store/memory.ts'
@@ -41,8 +41,8 @@ export interface VerifyOptions {
   readonly artifact?: string
   /** The key that stands behind each hint. */
   readonly keys?: Readonly<Record<string, KeyObject>>
-  /** The log that is trusted; ours. */
-  readonly log?: { readonly origin: string; readonly signer: LocalSigner; readonly id: Uint8Array }
+  /** What is otherwise about the log that is trusted. */
+  readonly log?: Partial<TrustedLog>
   readonly tlogThreshold?: number
 }
 
@@ -51,9 +51,8 @@ export interface World {
   readonly url: string
   readonly ledger: Ledger
   readonly signer: LocalSigner
-  readonly logId: Uint8Array
-  /** What a verifier is given to trust, as the JSON of Sigstore's TrustedRoot. */
-  trustedRoot(log?: VerifyOptions['log']): object
+  /** What a verifier is given to trust: our log and both local authorities. */
+  trustedRoot(log?: VerifyOptions['log']): TrustedRoot
   readonly alice: Party
   readonly bob: Party
   /** With a key of its own, by hint: the entry carries a certificate that it signed itself. */
@@ -84,10 +83,12 @@ export async function openWorld(clients: Clients, origin = 'log.example'): Promi
   app.post('/api/v1/timestamp', async context => context.body(Uint8Array.from(timestamp(tsa.certificate, tsa.sign, (await context.req.json<{ artifactHash: string }>()).artifactHash, time))))
   const served = await serveApp(app)
   const [alice, bob] = [party('alice', { issuer: root }), party('bob', { issuer: root })]
-  const ownLog = { origin, signer, id: rekorLogId(p, ledger.policy) }
-  const trusted = (log: VerifyOptions['log'] = ownLog) => trustedRoot(log, root.certificate, tsa.certificate)
+  const trustedRoot = (log: VerifyOptions['log'] = {}): TrustedRoot => {
+    const own = rekorTrustedRoot(p, ledger.policy)
+    return { ...own, tlogs: own.tlogs.map(one => ({ ...one, ...log })), certificateAuthorities: [authority(root)], timestampAuthorities: [authority(tsa, root)] }
+  }
   return {
-    url: served.url, ledger, signer, logId: ownLog.id, trustedRoot: trusted, alice, bob, close: served.close,
+    url: served.url, ledger, signer, trustedRoot, alice, bob, close: served.close,
     // @sigstore/sign sends as a certificate whatever stands for a public key: so it is one, self-signed.
     keyed: (who, hint) => ({ sign: async data => ({ signature: who.sign(data), key: { $case: 'publicKey', hint, publicKey: pem(certificateOf('my own key', who, {})) } }) }),
     certified: who => ({ sign: async data => ({ signature: who.sign(data), key: { $case: 'x509Certificate', certificate: pem(who.certificate) } }) }),
@@ -103,7 +104,7 @@ export async function openWorld(clients: Clients, origin = 'log.example'): Promi
     theirs: (bundle, { artifact, keys = { alice: alice.publicKey, bob: bob.publicKey }, log, tlogThreshold = 1 } = {}) => {
       try {
         const parsed = clients.bundle.bundleFromJSON(bundle)
-        const trust = clients.verify.toTrustMaterial(clients.specs.TrustedRoot.fromJSON(trusted(log)), hint => keyOf(keys, hint))
+        const trust = clients.verify.toTrustMaterial(clients.specs.TrustedRoot.fromJSON(trustedRoot(log)), hint => keyOf(keys, hint))
         const certified = bundle.verificationMaterial.publicKey === undefined
         new clients.verify.Verifier(trust, { tlogThreshold, ctlogThreshold: 0, timestampThreshold: certified ? 1 : 0 }).verify(clients.verify.toSignedEntity(parsed, artifact === undefined ? undefined : Buffer.from(artifact)))
         return 'accept'
@@ -144,16 +145,4 @@ function certificateOf(subject: string, own: Omit<Party, 'certificate'>, { issue
 
 const pem = ({ der }: Certificate): string => `-----BEGIN CERTIFICATE-----\n${toBase64(der).match(/.{1,64}/g)?.join('\n') ?? ''}\n-----END CERTIFICATE-----\n`
 
-/** A log's key is found by the log id; its origin must stand in `baseUrl`. */
-function trustedRoot({ origin, signer, id }: Required<VerifyOptions>['log'], root: Certificate, tsa: Certificate): object {
-  const keyId = toBase64(id)
-  const certificates = (...chain: readonly Certificate[]) => ({ certificates: chain.map(({ der }) => ({ rawBytes: toBase64(der) })) })
-  const always = { start: '2020-01-01T00:00:00Z' }
-  return {
-    mediaType: 'application/vnd.dev.sigstore.trustedroot.v0.2+json',
-    tlogs: [{ baseUrl: `https://${origin}`, hashAlgorithm: 'SHA2_256', publicKey: { rawBytes: toBase64(keyToSpki(signer.publicKey)), keyDetails: 'PKIX_ED25519', validFor: always }, logId: { keyId }, checkpointKeyId: { keyId } }],
-    certificateAuthorities: [{ subject: {}, uri: '', certChain: certificates(root), validFor: always }],
-    timestampAuthorities: [{ subject: {}, uri: '', certChain: certificates(tsa, root), validFor: always }],
-    ctlogs: [],
-  }
-}
+const authority = (...chain: readonly Party[]): object => ({ subject: {}, uri: '', certChain: { certificates: chain.map(({ certificate }) => ({ rawBytes: toBase64(certificate.der) })) }, validFor: { start: '2020-01-01T00:00:00Z' } })
