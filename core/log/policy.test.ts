@@ -49,7 +49,9 @@ test('what the grammar does not have is refused', () => {
     `${a}\n${again(a, 'x9')}\nquorum none`, 'quorum none\r\n', 'quorum none\u0000', 'quorum\u00a0none', `quorum none\n${'# more\n'.repeat(80_000)}`,
   ]) refused(parsePolicy(`log ${vkey}\n${bad}`), 'log.witnesses', bad)
   refused(parsePolicy('quorum none\n'), 'log.witnesses')
-  refused(parsePolicy(`log ${vkey}\n${Array.from({ length: 200 }, (_, i) => again(a, `n${i}`)).join('\n')}\nquorum none`), 'log.witnesses')
+  const crowd = (count: number) => parsePolicy(`log ${vkey}\n${Array.from({ length: count }, (_, i) => `witness n${i} ${noteKey(p, 'w.example', COSIGNATURE, new Uint8Array(32).fill(i)).vkey}\n`).join('')}quorum none`)
+  assert.equal(held(crowd(198)).witnesses.length, 198)
+  refused(crowd(199), 'log.witnesses')
   const plain = (raw: Uint8Array, type: number) => noteKey(p, 'x1.example', type, raw).vkey
   for (const bad of ['log x', `log ${plain(log.raw, COSIGNATURE)}`, `witness w ${plain(log.raw, ED25519)}`, `witness w ${plain(log.raw.slice(1), COSIGNATURE)}`, 'witness w x']) refused(parsePolicy(`${bad.startsWith('log') ? '' : `log ${vkey}\n`}${bad}\nquorum none`), 'log.note', bad)
   refused(verifyCheckpoint(p, read(cosign({ x1: 1 })), { ...policyOf(`${a}\nquorum x1`), quorum: 'x2' }), 'log.witnesses')
