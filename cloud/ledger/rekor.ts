@@ -1,6 +1,7 @@
 /**
  * The Rekor v2 face of a log (sigstore/rekor-tiles): clients of Sigstore write signatures into it and get the proof that
- * goes into their bundles. Everybody may write; an entry says that somebody holds a key and signed, and nothing more.
+ * goes into their bundles. Everybody may write; an entry says that somebody holds a key and signed, and nothing more. That
+ * it says so holds only for an origin without another way in: beside `POST add`, anybody could log a body nobody signed.
  *
  * What Rekor does and this does not: an entry that comes twice is logged twice. Each has its own index and its own proof,
  * both true; nobody may count entries. (Rekor answers 409 for as long as it remembers the first.) There is no time in an
