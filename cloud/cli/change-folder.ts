@@ -129,6 +129,7 @@ const SIBLINGS_MAX = 256
 export function writeChange(home: string, change: ChangeRequest): string {
   const path = pathOf(home, change.next.epoch, change.digest)
   for (const folder of [changesOf(home), path]) makeFolder(folder)
+  keepKeysOut(home)
   for (const [name, text] of [['charter.yaml', change.text], ...documentsOf(change)] as const) replaceFile(join(path, name), text)
   return path
 }
@@ -142,6 +143,12 @@ export function writeActs(path: string, acts: readonly Act[]): string[] {
     replaceFile(at, file.text)
     return at
   })
+}
+
+/** The folder is made to be committed; its keys are not. */
+function keepKeysOut(home: string): void {
+  const keys = join(home, 'keys')
+  if (existsSync(keys) && !existsSync(join(keys, '.gitignore'))) writeFileSync(join(keys, '.gitignore'), '*\n', { flag: 'wx' })
 }
 
 /** A folder of ours, never a link: whoever made the branch does not choose where we write. */

@@ -13,7 +13,7 @@ import { lineageOf } from './change-folder.ts'
 import { openFolder, readText } from './folder.ts'
 import { hashText, type LifeOptions } from './life.ts'
 import { emergencies, time } from './picture.ts'
-import { partyOf, signActs } from './sign.ts'
+import { partyOf, shownToSign, signActs } from './sign.ts'
 import { cloudOf } from './where.ts'
 import type { Screen } from './screen.ts'
 
@@ -35,7 +35,7 @@ export async function emergency(screen: Screen, path: string, options: Emergency
   const { charter, digest, lineage } = view
   const body: ActBody = { verb: 'emergency', lineage, digest, epoch: charter.epoch, party: partyOf(options), subject, ...(charter.prev === undefined ? {} : { prev: charter.prev }) }
   const signed = signActs(from.folder, body, [charter], options)
-  if ('toSign' in signed) return screen.result({ ok: true, verb: 'emergency', subject, toSign: signed.toSign }, `${signed.toSign.file}: ${signed.toSign.bytes} bytes to sign\nsha256 ${signed.toSign.sha256}\nbase64url ${signed.toSign.sha256Base64url}`)
+  if ('toSign' in signed) return screen.result({ ok: true, verb: 'emergency', subject, toSign: signed.toSign }, shownToSign(signed.toSign))
   let effective = false
   for (const act of signed.acts) effective ||= (await client.send('/v1/acts', { act }))['effective'] === true
   if (effective) emergencies(screen, await lineageView(client, lineage), Date.now() / 1000)

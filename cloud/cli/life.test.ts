@@ -1,7 +1,7 @@
 // The life of a charter by its commands: change requests on disk, three parties on machines of their own, a broker whose
 // clock moves when it is told to, and a real local cloud.
 import assert from 'node:assert/strict'
-import { createHash, createPrivateKey, sign } from 'node:crypto'
+import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,7 @@ import { newWorld, ready } from '../broker/world.fixture.ts'
 import { generateSigner, nodePrimitives as p, type LocalSigner } from '../crypto/node.ts'
 import { keyId, LIMITS } from './change.ts'
 import { emergency } from './emergency.ts'
+import { key } from './key.ts'
 import { act, plan, propose, revoke } from './life.ts'
 import { charterText, KEYS, publicKey } from './life.fixture.ts'
 import { openLocalCloud } from './local-cloud.ts'
@@ -356,6 +357,58 @@ test('revoke, emergency, rotate and exit on a real local cloud, and why says wha
   } finally {
     await cloud.close()
   }
+})
+
+test('several brokers of one charter are told with one command, also when one of them refuses', async () => {
+  const home = machine('alpha', 'bravo', 'carol')
+  await founded(home)
+  const [one, two] = [await openLocalCloud(), await openLocalCloud()]
+  const brokers = `${one.url},${two.url}`
+  try {
+    assert.equal((await did(screen => act(screen, 'enact', home, { cloud: one.url }))).value['inForce'], true)
+    assert.equal((await did(screen => act(screen, 'enact', home, { brokers }))).value['inForce'], true)
+    edit(home, text => text.replace('[simulated, snp]', '[simulated]'))
+    await did(screen => propose(screen, home, { party: 'alpha', cloud: two.url }))
+    await did(screen => act(screen, 'approve', home, { party: 'alpha' }))
+    assert.equal((await did(screen => act(screen, 'enact', home, { party: 'alpha', brokers }))).value['inForce'], true)
+    for (const cloud of [one.url, two.url]) assert.equal((await did(screen => status(screen, home, { cloud }))).value['epoch'], 2)
+    assert.match(await refusedWith(screen => revoke(screen, home, { party: 'alpha', subject: 'asset a-claims', brokers, print: join(home, 'x') })), /^cli\.usage --print/)
+    const dead = 'http://127.0.0.1:9'
+    assert.match(await refusedWith(screen => revoke(screen, home, { party: 'alpha', subject: 'asset a-claims', brokers: `${dead},${two.url}` })), /^provider\.host http:\/\/127\.0\.0\.1:9 /)
+    assert.deepEqual((await did(screen => status(screen, home, { cloud: two.url }))).value['revokedAssets'], ['a-claims'], 'the other was told all the same')
+  } finally {
+    await one.close()
+    await two.close()
+  }
+})
+
+test('a public key from anywhere as a charter writes it', async () => {
+  const home = folder('key')
+  const signer = generateSigner('p256')
+  giveKey(home, 'alpha', signer)
+  const [pem, der, secret] = [join(home, 'public.pem'), join(home, 'public.der'), join(home, 'keys', 'alpha.key')]
+  const exported = createPublicKey(signer.exportPem())
+  writeFileSync(pem, exported.export({ format: 'pem', type: 'spki' }))
+  writeFileSync(der, exported.export({ format: 'der', type: 'spki' }))
+  for (const file of [pem, der, secret]) assert.deepEqual((await did(screen => key(screen, file, {}))).value, { ok: true, key: publicKey(signer), id: keyId(p, publicKey(signer)) })
+  assert.equal((await did(screen => key(screen, pem, { rp: 'bank.example' }))).value['key'], webauthnKey('bank.example', signer.publicKey))
+  assert.match(await refusedWith(screen => key(screen, pem, { rp: 'Bank Example' })), /^crypto\.key/)
+  writeFileSync(pem, 'nothing')
+  assert.match(await refusedWith(screen => key(screen, pem, {})), /^(bytes|der)\./)
+  writeFileSync(pem, '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')
+  assert.match(await refusedWith(screen => key(screen, pem, {})), /^cli\.key .*none/)
+  writeFileSync(pem, createPublicKey(generateSigner('p384').exportPem()).export({ format: 'pem', type: 'spki' }))
+  assert.match(await refusedWith(screen => key(screen, pem, {})), /^crypto\.key/, 'no kind that a charter lists')
+})
+
+test('keys stay out of git: proposing leaves a .gitignore beside them, and never touches one that is there', async () => {
+  const home = machine('alpha')
+  await did(screen => propose(screen, home, {}))
+  const ignore = join(home, 'keys', '.gitignore')
+  assert.equal(readFileSync(ignore, 'utf8'), '*\n')
+  writeFileSync(ignore, 'own\n')
+  await did(screen => propose(screen, home, {}))
+  assert.equal(readFileSync(ignore, 'utf8'), 'own\n')
 })
 
 test('a party whose keys are elsewhere leaves by a change request that it signs elsewhere', async () => {

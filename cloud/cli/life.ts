@@ -6,7 +6,7 @@
 import type { Act, ActBody } from '@cloister/core/charter/acts'
 import { openableWithoutOwner } from '@cloister/core/charter/explain'
 import type { Charter, Hash } from '@cloister/core/charter/types'
-import { attempt, orRefuse, Refused, refuse } from '@cloister/core/refusal'
+import { attempt, orRefuse, Refused, refuse, type Refusal } from '@cloister/core/refusal'
 import { nodePrimitives as p } from '../crypto/node.ts'
 import { checkSql } from '../guest/engines/sql/index.ts'
 import { keyVersion, knownLineage, lineageView, sendChange, type LineageView, type Sent } from '../sdk/broker.ts'
@@ -16,15 +16,17 @@ import { baseFor, changeAt, digestOf, isChange, lineageOf, openBase, openChange,
 import { everyDifference } from './change-words.ts'
 import { findCode, openFolder, readText, type CharterFolder } from './folder.ts'
 import { emergencies, picture, signatures } from './picture.ts'
-import { partyOf, signActs, type SignOptions } from './sign.ts'
+import { partyOf, shownToSign, signActs, type SignOptions, type ToSign } from './sign.ts'
 import { follow, type Edited } from './successor.ts'
-import { cloudOf } from './where.ts'
+import { brokerUrls, cloudOf } from './where.ts'
 import type { Screen } from './screen.ts'
 
 export interface LifeOptions extends SignOptions {
   readonly against?: string
   /** An address, or true for the cloud that `cloister up` started here. */
   readonly cloud?: string | true
+  /** Several brokers of one charter, with commas between: each is told. */
+  readonly brokers?: string
   readonly lineage?: string
   readonly check?: boolean
   readonly requireApproved?: boolean
@@ -34,7 +36,7 @@ export interface LifeOptions extends SignOptions {
 /** What a charter is, or what it changes, for whom, who must sign and who has; nothing is sent. */
 export async function plan(screen: Screen, path: string, options: LifeOptions): Promise<void> {
   const change = await planned(screen, path, options)
-  const view = options.cloud === undefined ? undefined : await knownLineage(clientOf(options), change.lineage)
+  const view = !isSent(options) ? undefined : await knownLineage(clientOf(options), change.lineage)
   const heard = view?.proposals.find(one => one.digest === change.digest)
   const whole = { ...change, acts: [...change.acts, ...(heard?.acts ?? []).filter(act => !change.acts.some(one => one.verb === act.verb && one.party === act.party && one.key === act.key))] }
   const standing = standingOf(p, whole)
@@ -97,7 +99,7 @@ async function baseOf(from: CharterFolder, options: LifeOptions): Promise<Base |
   const named = hashText(options.lineage, '--lineage')
   if (options.against !== undefined) return openBase(options.against, named)
   const near = attempt(() => baseFor(from))
-  if (options.cloud === undefined) return orRefuse(near)
+  if (!isSent(options)) return orRefuse(near)
   const view = await knownLineage(clientOf(options), named ?? (near.ok ? near.value?.lineage : undefined) ?? lineageOf(from))
   return view === undefined || view.digest === from.digest ? orRefuse(near) : { charter: view.charter, lineage: view.lineage }
 }
@@ -131,15 +133,15 @@ async function sameAsWritten(screen: Screen, from: CharterFolder, options: LifeO
 /** Sign a change request as a party and, with `cloud`, send all of it. */
 export async function act(screen: Screen, verb: ChangeVerb, path: string, options: LifeOptions): Promise<void> {
   const before = openChange(path)
-  const signed = options.party === undefined && (verb === 'propose' || (verb === 'enact' && options.cloud !== undefined)) ? { acts: [] }
+  const signed = options.party === undefined && (verb === 'propose' || (verb === 'enact' && isSent(options))) ? { acts: [] }
     : signActs(before.home, { ...aboutChange(before), verb, party: partyOf(options) }, chartersOf(before), options)
-  if ('toSign' in signed) return screen.result({ ok: true, verb, change: before.path, toSign: signed.toSign }, `${signed.toSign.file}: ${signed.toSign.bytes} bytes to sign\nsha256 ${signed.toSign.sha256}\nbase64url ${signed.toSign.sha256Base64url}`)
+  if ('toSign' in signed) return screen.result({ ok: true, verb, change: before.path, toSign: signed.toSign }, shownToSign(signed.toSign))
   if (verb === 'approve' && signed.acts.some(one => before.acts.some(other => other.verb === 'veto' && other.party === one.party && other.key === one.key))) refuse('charter.act', `${before.path}/vetoes`, 'an approval that was not taken back', `${options.party} vetoed`, 'propose it anew with a change')
   const files = writeActs(before.path, signed.acts)
   const change = openChange(before.path)
   const standing = standingOf(p, change)
-  const sent = options.cloud === undefined ? undefined : await send(clientOf(options), change, standing, verb)
-  tell(screen, verb, change, standing, files, sent)
+  const answers = isSent(options) ? await toEach(clientsOf(options), client => send(client, change, standing, verb)) : []
+  tell(screen, verb, change, standing, files, answers)
 }
 
 const chartersOf = ({ prev, next }: ChangeRequest): Charter[] => [...(prev === undefined ? [] : [prev]), next]
@@ -156,27 +158,40 @@ async function send(client: BrokerClient, change: OpenChange, standing: ChangeSt
   }
 }
 
-function tell(screen: Screen, verb: ChangeVerb, change: OpenChange, standing: ChangeStanding, files: readonly string[], sent: Sent | undefined): void {
+function tell(screen: Screen, verb: ChangeVerb, change: OpenChange, standing: ChangeStanding, files: readonly string[], answers: readonly (Sent | undefined)[]): void {
   if (verb === 'propose') picture(screen, change, standing, {})
   else signatures(screen, change, standing)
-  const state = sent?.inForce === true ? `in force: epoch ${change.next.epoch} (${change.digest})` : standing.approved ? 'everybody who must sign has signed' : (standing.missing?.got ?? '')
-  if (sent === undefined) screen.say(`nothing was sent: commit ${change.path}; --cloud sends it`)
-  screen.result({ ok: true, verb, change: change.path, lineage: change.lineage, digest: change.digest, files, standing, ...(sent === undefined ? {} : sent) }, `${change.path}\n${state}`)
+  const heard = answers.filter(one => one !== undefined)
+  const inForce = heard.length > 0 && heard.every(one => one.inForce)
+  const state = inForce ? `in force: epoch ${change.next.epoch} (${change.digest})` : standing.approved ? 'everybody who must sign has signed' : (standing.missing?.got ?? '')
+  if (heard.length === 0) screen.say(`nothing was sent: commit ${change.path}; --cloud sends it`)
+  screen.result({
+    ok: true, verb, change: change.path, lineage: change.lineage, digest: change.digest, files, standing,
+    ...(heard.length === 0 ? {} : { sent: [...new Set(heard.flatMap(one => one.sent))], inForce, newest: heard[0]?.newest }),
+  }, `${change.path}\n${state}`)
 }
 
-/** Take back an asset, a program or the whole charter; the broker acts with the answer. */
+/** Take back an asset, a program or the whole charter; each broker acts with its answer. */
 export async function revoke(screen: Screen, path: string, options: LifeOptions): Promise<void> {
   const from = openFolder(path)
-  const client = clientOf(options)
+  const clients = clientsOf(options)
+  if (options.print !== undefined && clients.length > 1) refuse('cli.usage', '--print', 'one broker: each has its own version of a key', `${clients.length}`)
+  const [done = {}] = await toEach(clients, client => revokeAt(screen, from, client, options))
+  screen.result({ ok: true, verb: 'revoke', ...done }, 'toSign' in done ? shownToSign(done.toSign) : `revoke: ${options.party} signed; ${done.effective === true ? 'in effect now' : 'waiting for more signatures'}`)
+}
+
+interface Revoked { readonly lineage?: Hash; readonly digest?: Hash; readonly subject?: string; readonly effective?: boolean }
+async function revokeAt(screen: Screen, from: CharterFolder, client: BrokerClient, options: LifeOptions): Promise<Revoked | { toSign: ToSign }> {
   const view = await lineageView(client, lineageOf(from, hashText(options.lineage, '--lineage')))
+  const { lineage, digest, charter } = view
   const subject = subjectOf(options.subject ?? 'charter', view)
-  const body: ActBody = { verb: 'revoke', lineage: view.lineage, digest: view.digest, epoch: view.charter.epoch, party: partyOf(options), ...(view.charter.prev === undefined ? {} : { prev: view.charter.prev }), ...(subject === undefined ? {} : { subject }) }
+  const body: ActBody = { verb: 'revoke', lineage, digest, epoch: charter.epoch, party: partyOf(options), ...(charter.prev === undefined ? {} : { prev: charter.prev }), ...(subject === undefined ? {} : { subject }) }
   emergencies(screen, view, Date.now() / 1000)
-  const signed = signActs(from.folder, body, [view.charter], options)
-  if ('toSign' in signed) return screen.result({ ok: true, verb: 'revoke', toSign: signed.toSign }, `${signed.toSign.file}: ${signed.toSign.bytes} bytes to sign\nsha256 ${signed.toSign.sha256}`)
+  const signed = signActs(from.folder, body, [charter], options)
+  if ('toSign' in signed) return signed
   const effective = await sendRevocations(client, signed.acts)
-  if (!effective) screen.warn(`not in effect yet: the charter and its programs need ${view.charter.change.widen.need} of ${view.charter.change.widen.of.join(', ')}`)
-  screen.result({ ok: true, verb: 'revoke', lineage: view.lineage, digest: view.digest, subject: subject ?? 'charter', effective }, `revoke: ${options.party} signed; ${effective ? 'in effect now' : 'waiting for more signatures'}`)
+  if (!effective) screen.warn(`${client.url}: not in effect yet: the charter and its programs need ${charter.change.widen.need} of ${charter.change.widen.of.join(', ')}, an asset as many keys as its owner's quorum`)
+  return { lineage, digest, subject: subject ?? 'charter', effective }
 }
 
 async function sendRevocations(client: BrokerClient, acts: readonly Act[]): Promise<boolean> {
@@ -193,7 +208,30 @@ function subjectOf(subject: string, { body, charter }: LineageView): string | un
   return kind === 'program' ? `program:${name}` : `${name}@${keyVersion(body, name)}`
 }
 
-const clientOf = (options: LifeOptions): BrokerClient => cloudOf(options.cloud === true ? undefined : options.cloud)
+const isSent = ({ cloud, brokers }: LifeOptions) => cloud !== undefined || brokers !== undefined
+const clientOf = (options: LifeOptions): BrokerClient => clientsOf(options)[0] ?? cloudOf(undefined)
+
+/** The brokers that `--brokers` or `--cloud` names, or the one that `cloister up` started here. */
+function clientsOf({ cloud, brokers }: LifeOptions): BrokerClient[] {
+  const url = cloud === true ? undefined : cloud
+  return brokers === undefined ? [cloudOf(url)] : brokerUrls({ brokers, ...(url === undefined ? {} : { cloud: url }) }).map(one => cloudOf(one))
+}
+
+/** Tell every broker, also when one refuses; then leave with the first refusal, and say whose it was. */
+async function toEach<T>(clients: readonly BrokerClient[], tellOne: (client: BrokerClient) => Promise<T>): Promise<T[]> {
+  const done: T[] = []
+  let refused: Refusal | undefined
+  for (const client of clients) {
+    try {
+      done.push(await tellOne(client))
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      refused ??= clients.length === 1 ? error.refusal : { ...error.refusal, at: `${client.url} ${error.refusal.at}` }
+    }
+  }
+  if (refused !== undefined) throw new Refused(refused)
+  return done
+}
 
 /** A digest as it stands on a command line. */
 export function hashText(text: string | undefined, at: string): Hash | undefined {

@@ -18,7 +18,7 @@ export function picture(screen: Screen, change: ChangeRequest, standing: ChangeS
   screen.say('from when')
   const newest = seen.history?.at(-1)
   const past = newest === change.digest ? ['in force now'] : seen.history?.includes(change.digest) === true ? [`was in force; the newest is ${newest}`] : undefined
-  for (const line of past ?? [...whenLines(change), ...dueLines(change, seen)]) screen.say(`  ${line}`)
+  for (const line of past ?? [...whenLines(change), ...dueLines(change, standing, seen)]) screen.say(`  ${line}`)
   if (past === undefined && newest !== undefined && newest !== next.prev) screen.warn(`STALE: the broker has ${newest} in force; propose again on top of it`)
 }
 
@@ -40,9 +40,10 @@ function partyLine({ party, approved, vetoed, keys, keysNeeded, asked }: PartySt
 }
 const REASONS: Record<PartyStanding['asked'][number], string> = { founder: 'founds', owner: 'its own is touched', 'one-of': 'some of its own is touched', quorum: 'quorum' }
 
-function dueLines({ reviewed }: ChangeRequest, { includedAt }: Seen): string[] {
+function dueLines({ reviewed }: ChangeRequest, { approved }: ChangeStanding, { includedAt }: Seen): string[] {
   if (includedAt === undefined || reviewed === undefined) return []
-  return [`the log has the proposal since ${time(includedAt)}; earliest enactment ${time(includedAt + reviewed.notice)}`]
+  const due = includedAt + reviewed.notice
+  return [`the log has the proposal since ${time(includedAt)}; earliest enactment ${time(due)}${approved && due * 1000 <= Date.now() ? ': it may be enacted now' : ''}`]
 }
 
 export const time = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000', '')

@@ -1,16 +1,20 @@
 /** `cloister run`: the whole road for a charter's folder, in an ephemeral local cloud unless one is named. */
 import { join } from 'node:path'
 import { fromHex } from '@cloister/core/bytes/hex'
+import type { Hash } from '@cloister/core/charter/types'
 import type { Signer } from '@cloister/core/crypto/primitives'
 import { refuse } from '@cloister/core/refusal'
 import { openSimulatedChip } from '../guest/attesters/simulated.ts'
 import { measureGuest } from '../provider/measure.ts'
+import { knownLineage } from '../sdk/broker.ts'
+import { connectBroker } from '../sdk/client.ts'
 import { run, type RunResult } from '../sdk/run.ts'
 import { existsSync } from 'node:fs'
 import { lineageOf } from './change-folder.ts'
 import { findCode, openFolder, partyIdentity, partySigner, type CharterFolder } from './folder.ts'
 import { hashText } from './life.ts'
 import { openLocalCloud } from './local-cloud.ts'
+import { emergencies } from './picture.ts'
 import { brokerUrls, needOf, type Brokers } from './where.ts'
 import type { Screen } from './screen.ts'
 
@@ -26,10 +30,12 @@ export async function runCommand(screen: Screen, path: string, options: RunOptio
   screen.step(first === undefined ? 'start a local cloud (simulated)' : `reach ${[first, ...rest].join(', ')}`)
   const cloud = first === undefined ? await openLocalCloud() : await reachCloud(screen, first)
   const others = await Promise.all(rest.map(url => reachCloud(screen, url)))
+  const lineage = lineageOf(from, hashText(options.lineage, '--lineage'))
   try {
+    for (const url of first === undefined ? [] : [first, ...rest]) await warnOfEmergencies(screen, url, lineage)
     const done = await run({
       charter: from.charter, program, code: code.bytes, data: dataOf(options.data), signers: signersOf(from), identities: identitiesOf(from), cloud, others, ...needOf(options), folder: options.out,
-      step: text => screen.step(text), lineage: lineageOf(from, hashText(options.lineage, '--lineage')), ...(options.threads === undefined ? {} : { threads: Number(options.threads) }),
+      step: text => screen.step(text), lineage, ...(options.threads === undefined ? {} : { threads: Number(options.threads) }),
     })
     screen.close()
     show(screen, from, done, Math.round(performance.now() - started), options.out)
@@ -45,6 +51,12 @@ async function reachCloud(screen: Screen, url: string) {
   const policy = await fetch(new URL('/v1/log/policy', url), { signal: AbortSignal.timeout(10_000), redirect: 'error' }).then(answer => answer.text(), () => undefined)
   if (policy !== undefined) screen.warn(`the keys of the log come from ${url} itself: pin them (log.policy) before you rely on receipts`)
   return { url, ...(policy === undefined ? {} : { policy }), machine: (hostData: string) => ({ report: (data: Uint8Array) => chip.report({ measurement, hostData: fromHex(hostData) }, data) }), close: () => Promise.resolve() }
+}
+
+/** Loud on every screen: an emergency that runs at a broker of this run. A broker that is down, or does not know the lineage yet, has none. */
+async function warnOfEmergencies(screen: Screen, url: string, lineage: Hash): Promise<void> {
+  const view = await knownLineage(connectBroker(url), lineage).catch(() => undefined)
+  if (view !== undefined) emergencies(screen, view, Date.now() / 1000)
 }
 
 function show(screen: Screen, from: CharterFolder, done: RunResult, total: number, folder: string): void {

@@ -28,6 +28,9 @@ export interface SignOptions {
 }
 export interface ToSign { readonly file: string; readonly bytes: number; readonly sha256: string; readonly sha256Base64url: string }
 
+/** What is to be signed, for people. */
+export const shownToSign = ({ file, bytes, sha256, sha256Base64url }: ToSign): string => `${file}: ${bytes} bytes to sign\nsha256 ${sha256}\nbase64url ${sha256Base64url}`
+
 /** The party that acts. */
 export const partyOf = ({ party }: SignOptions): string => party ?? refuse('cli.usage', '--party', 'the party that acts', 'nothing')
 

@@ -26,7 +26,7 @@ export async function exit(screen: Screen, path: string, options: LifeOptions): 
   const still = change.next.grants.filter(grant => grant.out?.some(out => out.to.includes(party)) === true).map(grant => `${grant.asset} → ${grant.to}`)
   if (still.length > 0) screen.warn(`grants of others still let results go to ${party}; theirs to change: ${still.join(', ')}`)
   if (change.next.parties[party] !== undefined) screen.warn(`${party} stays a party: taking it out of parties touches every owner, so it is a change of its own`)
-  await written(screen, from, change, party, options.cloud === undefined ? ['propose', 'approve'] : ['propose', 'approve', 'enact'], options)
+  await written(screen, from, change, party, options.cloud === undefined && options.brokers === undefined ? ['propose', 'approve'] : ['propose', 'approve', 'enact'], options)
 }
 
 export interface RotateOptions extends LifeOptions { /** A public key as charters spell it; without it a fresh Ed25519 key is made here. */ readonly newKey?: string }
@@ -78,6 +78,6 @@ async function written(screen: Screen, from: CharterFolder, change: ChangeReques
   const at = writeChange(from.folder, change)
   for (const one of signed) if (one.ok && 'acts' in one.value) writeActs(at, one.value.acts)
   if (refused !== undefined) screen.warn(`no key of ${party} is here: sign ${at} elsewhere (--print FILE, then --signature FILE)`)
-  const { cloud } = options
-  await act(screen, verbs.includes('enact') ? 'enact' : 'propose', at, cloud === undefined ? {} : { cloud })
+  const { cloud, brokers } = options
+  await act(screen, verbs.includes('enact') ? 'enact' : 'propose', at, { ...(cloud === undefined ? {} : { cloud }), ...(brokers === undefined ? {} : { brokers }) })
 }
