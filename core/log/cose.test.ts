@@ -74,16 +74,17 @@ test('the form of RFC 9942, and no other', () => {
   assert.ok(toHex(receipt).startsWith('d2844aa3012704416b19018b01a119018ca12081'), toHex(receipt).slice(0, 60))
   const key = log.publicKey
   const path = inclusionProof(p, 3, 7, hashAt)
-  const made = ({ vds = 1, structure = 395, proofs, type = -1, numbers = [7, 3], hashes = path, detached = true, tagged = true, alg = -8 }: { vds?: Writable; structure?: number; proofs?: Writable; type?: number; numbers?: Writable[]; hashes?: Writable; detached?: boolean; tagged?: boolean; alg?: number } = {}) => writeSign1({
-    protected: new Map<Writable, Writable>([[1, alg], [structure, vds]]), unprotected: new Map<Writable, Writable>([[396, proofs ?? new Map<Writable, Writable>([[type, [writeCbor([...numbers, hashes])]]])]]), payload: root(7), detached, tagged,
+  const made = ({ vds = 1, structure = 395, proofs, type = -1, numbers = [7, 3], hashes = path, detached = true, tagged = true, alg = -8, payload = root(7) }: { vds?: Writable; structure?: number; proofs?: Writable; type?: number; numbers?: Writable[]; hashes?: Writable; detached?: boolean; tagged?: boolean; alg?: number; payload?: Uint8Array } = {}) => writeSign1({
+    protected: new Map<Writable, Writable>([[1, alg], [structure, vds]]), unprotected: new Map<Writable, Writable>([[396, proofs ?? new Map<Writable, Writable>([[type, [writeCbor([...numbers, hashes])]]])]]), payload, detached, tagged,
   }, message => log.sign(message))
   const judge = (bytes: Uint8Array) => verifyInclusionReceipt(p, bytes, entry(3), key)
   assert.ok(judge(made()).ok)
+  assert.ok(judge(made({ detached: false })).ok, 'with the root inside')
   const one = writeCbor([7, 3, path])
   for (const [bytes, code] of [
     [made({ vds: 2 }), 'cose.header'], [made({ vds: '1' }), 'cose.header'], [made({ structure: 397 }), 'cose.header'], [made({ proofs: new Map<Writable, Writable>([[-1, [one]], [-2, [one]]]) }), 'cose.header'], [made({ alg: -7 }), 'crypto.algorithm'],
     [made({ type: -2 }), 'cbor.syntax'], [made({ proofs: new Map([[-1, [one, one]]]) }), 'cbor.syntax'], [made({ proofs: new Map([[-1, []]]) }), 'cbor.syntax'], [made({ proofs: [one] }), 'cbor.syntax'], [made({ numbers: [7] }), 'cbor.syntax'], [made({ numbers: [-7, 3] }), 'cbor.syntax'],
-    [made({ hashes: path.map(hash => hash.slice(1)) }), 'cbor.syntax'], [made({ hashes: new Array(64).fill(path[0]) }), 'cbor.syntax'], [made({ detached: false }), 'cbor.syntax'], [made({ tagged: false }), 'cbor.syntax'], [made({ numbers: [7, 7] }), 'log.inclusion'], [made({ hashes: path.slice(1) }), 'log.inclusion'],
+    [made({ hashes: path.map(hash => hash.slice(1)) }), 'cbor.syntax'], [made({ hashes: new Array(64).fill(path[0]) }), 'cbor.syntax'], [made({ detached: false, payload: root(8) }), 'log.signature'], [made({ detached: false, payload: new Uint8Array(0) }), 'log.signature'], [made({ payload: root(8) }), 'log.signature'], [made({ tagged: false }), 'cbor.syntax'], [made({ numbers: [7, 7] }), 'log.inclusion'], [made({ hashes: path.slice(1) }), 'log.inclusion'],
     [new Uint8Array(1 << 17), 'bytes.too-large'],
   ] as const) refused(judge(bytes), code, toHex(bytes).slice(0, 80))
   refused(verifyInclusionReceipt(p, made(), entry(3), ed25519Signer('other').publicKey), 'log.signature')

@@ -1,11 +1,12 @@
 /**
  * COSE receipts (RFC 9942) over our tree, which is its RFC9162_SHA256 (vds 1): a COSE_Sign1 over a root, with the proof that
  * leads to it in the unprotected header. The root is detached, so that nobody can verify the signature without computing
- * the root from the proof. The signature covers the root alone, neither the size of the tree nor the index of the entry:
+ * the root from the proof; where others' receipts carry it, it has to be the one that was computed. The signature covers the root alone, neither the size of the tree nor the index of the entry:
  * they are used to compute, and are not given as verified. Trusts the port and the key that the caller chose.
  */
+import { equal } from '../bytes/bytes.ts'
 import { cborArray, cborBytes, cborFields, cborInt, readCbor, writeCbor, type Writable } from '../bytes/cbor.ts'
-import { coseAlgorithmNumber, HEADER, readSign1, verifySign1, writeSign1, type CoseAlgorithm, type CoseSign1 } from '../crypto/cose.ts'
+import { coseAlgorithmNumber, HEADER, readSign1, verifySign1, writeSign1, type CoseAlgorithm, type CoseSign1, type Sign1Options } from '../crypto/cose.ts'
 import type { Primitives, PublicKey, Signer } from '../crypto/primitives.ts'
 import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
 import { parseCheckpoint } from './checkpoint.ts'
@@ -54,34 +55,39 @@ function written(signer: Signer, type: number, proof: Writable, root: Uint8Array
 /** The root of a tree that holds this entry, by the word of this key. Refuses `log.inclusion`, `log.signature`, `cose.header`, `crypto.algorithm`, `cbor.*` or `bytes.*`. */
 export function verifyInclusionReceipt(p: Primitives, receipt: Uint8Array, entry: Uint8Array, key: PublicKey): Result<{ readonly root: Uint8Array }> {
   return attempt(() => {
-    const { sign1, numbers: [size, index], path } = readReceipt(receipt, PROOF.inclusion)
-    return signed(p, sign1, inclusionRoot(p, leafHash(p, entry), index, size, path), key)
+    const { numbers: [size, index], path, ...read } = readReceipt(receipt, PROOF.inclusion)
+    return signed(p, read, inclusionRoot(p, leafHash(p, entry), index, size, path), key)
   })
 }
 
 /** The root of a tree that continues the tree (old, oldRoot), by the word of this key. Refuses `log.consistency` and what `verifyInclusionReceipt` refuses with. */
 export function verifyConsistencyReceipt(p: Primitives, receipt: Uint8Array, known: { readonly old: number; readonly oldRoot: Uint8Array }, key: PublicKey): Result<{ readonly root: Uint8Array }> {
   return attempt(() => {
-    const { sign1, numbers: [old, size], path } = readReceipt(receipt, PROOF.consistency)
+    const { numbers: [old, size], path, ...read } = readReceipt(receipt, PROOF.consistency)
     if (old !== known.old) refuse('log.consistency', 'receipt.tree-size-1', String(known.old), String(old))
-    return signed(p, sign1, consistencyRoot(p, old, known.oldRoot, size, path), key)
+    return signed(p, read, consistencyRoot(p, old, known.oldRoot, size, path), key)
   })
 }
 
-function signed(p: Primitives, sign1: CoseSign1, root: Uint8Array, key: PublicKey): { readonly root: Uint8Array } {
+function signed(p: Primitives, { sign1, attached }: Read, root: Uint8Array, key: PublicKey): { readonly root: Uint8Array } {
+  if (attached !== undefined && !equal(attached, root)) refuse('log.signature', 'receipt.payload', 'no payload, or the root that the proof leads to', 'another')
   if (!verifySign1(p, { ...sign1, payload: root }, key)) refuse('log.signature', 'receipt', 'a signature of the root that the proof leads to', 'one that does not hold')
   return { root }
 }
 
+interface Read { readonly sign1: CoseSign1; readonly attached: Uint8Array | undefined }
+
 /** A receipt with one proof of this type, whatever else its headers say: what is not protected decides nothing by itself. */
-function readReceipt(bytes: Uint8Array, type: number): { readonly sign1: CoseSign1; readonly numbers: readonly [number, number]; readonly path: readonly Uint8Array[] } {
+function readReceipt(bytes: Uint8Array, type: number): Read & { readonly numbers: readonly [number, number]; readonly path: readonly Uint8Array[] } {
   const at = 'receipt'
-  const sign1 = readSign1(bytes, { at, tag: 'required', detached: NOTHING, criticalKnown: [LABEL.structure], cbor: { limits: RECEIPT_LIMITS } })
+  const form: Sign1Options = { at, tag: 'required', criticalKnown: [LABEL.structure], cbor: { limits: RECEIPT_LIMITS } }
+  const apart = attempt(() => readSign1(bytes, { ...form, detached: NOTHING }))
+  const sign1 = apart.ok ? apart.value : readSign1(bytes, form)
   const structure = sign1.protected.get(LABEL.structure)
   if (structure?.kind !== 'int' || structure.value !== RFC9162_SHA256) refuse('cose.header', `${at}.vds`, `${RFC9162_SHA256} (RFC9162_SHA256) in the protected header`, structure?.kind === 'int' ? String(structure.value) : 'none')
   const proofs = cborFields(sign1.unprotected.get(LABEL.proofs), `${at}.vdp`)
   if (proofs.size !== 1) refuse('cose.header', `${at}.vdp`, 'one type of proof', String(proofs.size))
   const [proof] = cborArray(proofs.get(type), `${at}.vdp.${type}`, 1, 1)
   const [first, second, path] = cborArray(readCbor(cborBytes(proof, `${at}.proof`), { at: `${at}.proof`, limits: RECEIPT_LIMITS }), `${at}.proof`, 3, 3)
-  return { sign1, numbers: [cborInt(first, `${at}.proof`, 0), cborInt(second, `${at}.proof`, 0)], path: cborArray(path, `${at}.path`, 0, PROOF_MAX).map(hash => cborBytes(hash, `${at}.path`, 32, 32)) }
+  return { sign1, attached: apart.ok ? undefined : sign1.payload, numbers: [cborInt(first, `${at}.proof`, 0), cborInt(second, `${at}.proof`, 0)], path: cborArray(path, `${at}.path`, 0, PROOF_MAX).map(hash => cborBytes(hash, `${at}.path`, 32, 32)) }
 }
