@@ -201,7 +201,7 @@ const SIGN = "const fs = require('node:fs'), value = name => process.argv[proces
 
 function shell(command: string, cwd: string): Promise<{ status: number; stderr: string }> {
   return new Promise(resolve => {
-    execFile('/bin/sh', ['-c', command], { cwd, env: { ...process.env, PATH: `${join(cwd, 'bin')}:${process.env['PATH'] ?? ''}` } }, (error, _, stderr) => resolve({ status: error === null ? 0 : typeof error.code === 'number' ? error.code : 1, stderr }))
+    execFile('/bin/sh', ['-c', command], { cwd, env: { ...process.env, NODE_COMPILE_CACHE: join(cwd, 'bin/cache'), PATH: `${join(cwd, 'bin')}:${process.env['PATH'] ?? ''}` } }, (error, _, stderr) => resolve({ status: error === null ? 0 : typeof error.code === 'number' ? error.code : 1, stderr }))
   })
 }
 
