@@ -295,22 +295,21 @@ test('what a broker says about its epochs verifies offline: founded, widened aft
   const { epochs } = orRefuse(verifyEnacted(p, said.charters, said.enactments, broker.ledger.policy))
   assert.deepEqual(epochs.map(({ change, signed, notice, key }) => [change, signed.join(), notice, key === broker.key]), [['founded', 'alpha,bravo', 'none', true], ['widen', 'alpha,bravo', 'proven', true], ['narrow', 'bravo', 'none', true]])
 })
-const carol = Array.from({ length: 9 }, (_, i) => generateSigner('ml-dsa-65', new Uint8Array(32).fill(i + 1)))
+const carol = Array.from({ length: 9 }, () => generateSigner('ml-dsa-65'))
 test('a receipt of an enactment holds what justifies it, whatever else was said, and says when that is too much', async () => {
   const world = newWorld({ notice: '0s', edit: charter => {
     const parties = charter['parties'] as Record<string, { keys: string[]; need?: number }> // the fixture's own
     parties['carol'] = { keys: carol.map(one => formatKey(one.publicKey)), need: 9 }
   } })
   const broker = await world.open()
-  const acts = (charter: Charter) => [...['alpha', 'bravo'].map(party => actOf(world, party, 'approve', charter)), ...carol.map(one => actOf({ ...world, parties: { carol: one } }, 'carol', 'approve', charter))]
-  assert.equal(codeOf(await broker.found(wire({ charter: charterJson(world.charter), acts: acts(world.charter) }))), 'charter.limit', 'nine keys of ML-DSA-65')
+  const acts = (of: World) => [...['alpha', 'bravo'].map(party => actOf(of, party, 'approve', of.charter)), ...carol.map(one => actOf({ ...of, parties: { carol: one } }, 'carol', 'approve', of.charter))]
+  assert.equal(codeOf(await broker.found(wire({ charter: charterJson(world.charter), acts: acts(world) }))), 'charter.limit', 'nine keys of ML-DSA-65')
   const smaller = newWorld({ notice: '0s', edit: charter => {
     const parties = charter['parties'] as Record<string, { keys: string[]; need?: number }> // the fixture's own
     parties['carol'] = { keys: carol.map(one => formatKey(one.publicKey)) }
   } })
   const other = await smaller.open()
-  const founding = acts(smaller.charter).map(act => ({ ...act }))
-  orRefuse(await other.found(wire({ charter: charterJson(smaller.charter), acts: founding })))
+  orRefuse(await other.found(wire({ charter: charterJson(smaller.charter), acts: acts(smaller) })))
   const next = successor(smaller.charter, charter => { charter.grants = charter.grants.filter(grant => grant.asset !== 'b-claims') })
   orRefuse(await propose(smaller, other, next, 'bravo'))
   for (const one of carol) orRefuse(await other.act(wire({ act: actOf({ ...smaller, parties: { carol: one } }, 'carol', 'approve', next) })))
@@ -318,4 +317,20 @@ test('a receipt of an enactment holds what justifies it, whatever else was said,
   const enacted = orRefuse(await say(smaller, other, 'bravo', 'enact', next))
   const { approvals } = orRefuse(parseReceipt(String(enacted['receipt']))).predicate
   assert.deepEqual((approvals as { party: string }[]).map(one => one.party), ['bravo'], 'nobody fills a receipt with approvals that were not asked for') // the broker's own list
+})
+
+test('nobody fills the place of others: a stranger who proposes itself, or a party, cannot keep an owner from narrowing', async () => {
+  const world = newWorld()
+  const broker = await ready(world)
+  const stranger = generateSigner('ed25519')
+  const joining = (n: number) => successor(world.charter, next => { next.parties[`stranger-${n}`] = { keys: [formatKey(stranger.publicKey)] } })
+  const offer = (n: number) => { const next = joining(n); return broker.propose(wire({ charter: charterJson(next), act: actOf({ ...world, parties: { [`stranger-${n}`]: stranger } }, `stranger-${n}`, 'propose', next) })) }
+  for (let n = 0; n < 8; n++) orRefuse(await offer(n))
+  assert.equal(codeOf(await offer(8)), 'broker.request')
+  for (let uses = 10; uses < 18; uses++) orRefuse(await propose(world, broker, successor(world.charter, next => { for (const grant of next.grants) grant.budget = { uses } })))
+  assert.equal(codeOf(await propose(world, broker, successor(world.charter, next => { for (const grant of next.grants) grant.budget = { uses: 18 } }))), 'broker.request')
+  const next = narrower(world)
+  orRefuse(await propose(world, broker, next, 'bravo'))
+  orRefuse(await say(world, broker, 'bravo', 'approve', next))
+  assert.equal(codeOf(await say(world, broker, 'bravo', 'enact', next)), 'ok')
 })

@@ -45,8 +45,10 @@ export function propose(rules: Rules, state: State, event: Event & { readonly ch
   const known = read.proposal(state, lineage.lineage, digest)
   if (known?.ended === true) refuse('charter.stale-proposal', 'charter', 'a proposal that was not vetoed', digest, 'change it and propose that')
   if (known !== undefined) return { changes: [], effects: [], reply: { logged: known.proposed, body } }
-  if (read.proposals(state, lineage.lineage).length >= PROPOSALS_MAX) refuse('broker.request', 'charter', `at most ${PROPOSALS_MAX} open proposals`, 'one more', 'veto one that is not wanted')
-  const proposal: Proposal = { lineage: lineage.lineage, digest, charter: proposed, acts: [], proposed: { index: next } }
+  // Each party's own, and one place for all who are not in it yet: nobody keeps an owner from narrowing.
+  const by = own(prev.parties, act.party) === undefined ? '' : act.party
+  if (read.proposals(state, lineage.lineage).filter(one => one.by === by).length >= PROPOSALS_MAX) refuse('broker.request', 'charter', `at most ${PROPOSALS_MAX} proposals of ${by === '' ? 'parties that are new' : by} on one charter`, 'one more', 'wait for the next epoch')
+  const proposal: Proposal = { lineage: lineage.lineage, digest, charter: proposed, by, acts: [], proposed: { index: next } }
   return {
     changes: [{ key, value: proposal }],
     effects: [logCharter('proposed', lineage.lineage, digest, { epoch: proposed.epoch, prev: lineage.digest, change: reviewed.change, touched: reviewed.lines, party: act.party, act })],
@@ -231,6 +233,6 @@ function logCharter(verb: string, lineage: Hash, digest: Hash, predicate: Record
 
 const assetOf = (subject: string) => subject.split('@')[0] ?? ''
 const unique = <T extends string>(names: readonly T[]) => [...new Set(names)].sort()
-const PROPOSALS_MAX = 16
+const PROPOSALS_MAX = 8
 /** What a receipt may hold beside its frame: an entry of the log has at most 65,535 bytes, and base64 takes a third more. */
 const RECEIPT_BYTES = 47_000

@@ -53,6 +53,8 @@ export interface Proposal {
   readonly lineage: Hash
   readonly digest: Hash
   readonly charter: Charter
+  /** The party of the newest charter that proposed it; empty for one that is new. */
+  readonly by: Name
   readonly acts: readonly Act[]
   readonly proposed: LoggedAt
   /** The time of the first witnessed head that contains the proposal; the notice runs from here. */
