@@ -1,17 +1,29 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { checkInvariants } from './invariants.ts'
-import { live } from './world.ts'
+import { live } from './life.ts'
+import { PLANTED } from './planted.ts'
 
-const SEEDS = 120
+const SEEDS = 100
 
 test(`${SEEDS} seeded lives keep every invariant; a failing seed replays with npm run sim -- --seed S`, async () => {
-  for (let seed = 1; seed <= SEEDS; seed++) {
-    await assert.doesNotReject(live(seed, checkInvariants), `seed ${seed}`)
-  }
+  for (let seed = 1; seed <= SEEDS; seed++) assert.equal((await live(seed)).failure, undefined, `seed ${seed}`)
 })
 
 test('a seed is one life: the same seed, the same trace', async () => {
-  const [one, two] = [await live(7, checkInvariants), await live(7, checkInvariants)]
-  assert.deepEqual(one.trace, two.trace)
+  const [one, two] = [await live(7), await live(7)]
+  assert.deepEqual(one.sim.trace, two.sim.trace)
+  assert.ok(one.sim.trace.length > 20)
 })
+
+test('steps of a plan can be left out', async () => {
+  const whole = await live(8)
+  const less = await live(8, { without: new Set([0, 1, 2]) })
+  assert.ok(less.sim.trace.length < whole.sim.trace.length)
+})
+
+for (const { name, within, plant } of PLANTED.filter(one => one.within <= 30)) {
+  test(`a planted bug is found: ${name}`, async () => {
+    for (let seed = 1; seed <= within; seed++) if ((await live(seed, { plant })).failure !== undefined) return
+    assert.fail(`not within ${within} seeds`)
+  })
+}

@@ -1,232 +1,336 @@
 /**
- * One simulated life of a cloud: brokers, their disk, a witness, guests and parties, all on a clock, a source of
- * randomness and a store that the seed drives. Each step is an action or a fault; after each step the invariants of
- * `invariants.ts` are checked against what the outside has seen.
+ * The simulated world: processes with clocks and disks, and a network between them. Brokers and witnesses are the real
+ * ones, on the store in memory; what they wait for (a disk, a message, a turn of the event loop) waits in the scheduler,
+ * where the seed orders, delays, drops, repeats and cuts it. A killed process never hears an answer again and is opened
+ * anew on what its disk holds.
  */
-import { toBase64 } from '@cloister/core/bytes/base64'
-import { fromUtf8 } from '@cloister/core/bytes/text'
-import type { Charter, Duration } from '@cloister/core/charter/types'
-import type { Result } from '@cloister/core/refusal'
-import { nodePrimitives as p } from '../cloud/crypto/node.ts'
+import { createHash } from 'node:crypto'
+import { framed } from '@cloister/core/bytes/bytes'
+import { fromHex } from '@cloister/core/bytes/hex'
+import type { Primitives, Signer } from '@cloister/core/crypto/primitives'
+import { parseCheckpoint } from '@cloister/core/log/checkpoint'
+import { cosignNote, type NoteSignature } from '@cloister/core/log/note'
+import type { LogPolicy } from '@cloister/core/log/policy'
+import { cosignatureOf } from '@cloister/core/log/witness'
+import { attemptAsync, orRefuse, refuse, type Result } from '@cloister/core/refusal'
 import type { Broker } from '../cloud/broker/broker.ts'
-import { actOf, ask, attest, charterJson, newWorld, openKeys, put, ready, seeded, successor, wire, type Asked, type World } from '../cloud/broker/world.fixture.ts'
-import { charterDigest } from '@cloister/core/charter/canonical'
-import { withFault, type Fault } from '../cloud/store/faults.ts'
-import type { Disk } from '../cloud/store/memory.ts'
+import { newWorld, seeded, START, wire, type World } from '../cloud/broker/world.fixture.ts'
+import { generateSigner, nodePrimitives } from '../cloud/crypto/node.ts'
+import { openWitness, type LocalWitness, type Witness } from '../cloud/ledger/witness.ts'
+import { through } from '../cloud/store/faults.ts'
+import { emptyDisk, openMemoryStore, type Disk } from '../cloud/store/memory.ts'
+import type { Store } from '../cloud/store/store.ts'
+import { Judge } from './judge.ts'
+import type { Plant } from './planted.ts'
+import { Dice, Scheduler, type Mortal } from './scheduler.ts'
 
-/** What people and guests outside were told: the only ground on which a broker can be judged. */
-export interface Seen {
-  readonly released: { readonly receipt: string; readonly proof: string; readonly nonce: string; readonly charter: string; readonly at: number; readonly assets: readonly string[] }[]
-  /** Assets whose owner's revocation was acknowledged, and the log's size at that moment. */
-  readonly revoked: Map<string, number>
-  /** Acknowledged receipts, which must stay in the log for ever. */
-  readonly acknowledged: string[]
-  readonly roots: Map<number, string>
+export type Said = { readonly [key: string]: unknown }
+/** An answer that may never come. */
+export type Heard<T> = Promise<T | undefined>
+
+export interface Process extends Mortal {
+  /** Seconds by which its clock is wrong, and how many more it gains in a thousand. */
+  offset: number
+  drift: number
+  /** What happens at the N-th coming call of its disk. */
+  armed: { in: number; writesOnly: boolean; then: 'fails' | 'fails but persisted' | 'dies before' | 'dies after' } | undefined
 }
 
-export interface Sim {
+const process = (name: string): Process => ({ name, life: 0, up: true, offset: 0, drift: 0, armed: undefined })
+
+export interface BrokerNode extends Process { readonly domain: Domain; readonly disk: Disk; broker: Broker | undefined }
+export interface WitnessNode extends Process { readonly kind: 'honest' | 'forgetful' | 'hostile'; readonly disk: Disk; readonly witness: LocalWitness }
+
+/** Brokers on one disk, their log, and the witnesses that it asks. */
+export interface Domain {
+  readonly name: string
+  readonly origin: string
   readonly world: World
-  readonly seen: Seen
   readonly uses: number
-  brokers: Broker[]
-  charter: Charter
-  trace: string[]
-  chance(n: number): number
+  readonly quorum: number
+  readonly witnesses: readonly WitnessNode[]
+  readonly brokers: BrokerNode[]
+  /** Pinned when it was founded: what guests, parties and auditors judge by. */
+  policy: LogPolicy
+  key: string
+  seal: Uint8Array
+  /** The newest disk, while the host shows an old one. */
+  newest: Disk | undefined
 }
 
-const STEPS = 16
-const NOTICE: Duration = '1h'
+/** How long after its request an answer still counts, in simulated milliseconds. */
+const PATIENCE_MS = 8_000
+/** The slowest answer of a slow disk. */
+export const DISK_MS_MAX = 4_000
+const LAG_MS_MAX = 40_000
+const RESTART_MS = 500
+/** How far a hostile witness's time is from the truth. */
+const HOSTILE_SECONDS = [0, 0, 90, 86_400]
+const BACK_DATED_SECONDS = -5_000
+const TICK_MS = 60_000
 
-/** Live one life. `check` runs after every step and throws when something is wrong. */
-export async function live(seed: number, check: (sim: Sim) => Promise<void>): Promise<Sim> {
-  const draw = seeded(`sim ${seed}`)
-  const chance = (n: number) => (draw(4).reduce((value, byte) => value * 256 + byte, 0)) % n
-  const uses = 1 + chance(4)
-  const world = newWorld({ seed: `sim world ${seed}`, uses, notice: NOTICE, head: '10m' })
-  const sim: Sim = { world, uses, charter: world.charter, brokers: [], trace: [], chance, seen: { released: [], revoked: new Map(), acknowledged: [], roots: new Map() } }
-  sim.brokers = [await ready(world), await world.open()]
-  for (let i = 0; i < STEPS; i++) {
-    const [name, action] = ACTIONS[chance(ACTIONS.length)] ?? ACTIONS[0]
-    const outcome = await action(sim)
-    sim.trace.push(`${name}: ${outcome}`)
-    await check(sim)
+export class Sim {
+  readonly scheduler = new Scheduler()
+  readonly judge: Judge
+  readonly domains: Domain[] = []
+  readonly witnesses: WitnessNode[] = []
+  readonly trace: string[] = []
+  readonly counts = new Map<string, number>()
+  /** Chances in a hundred that a message is lost, comes twice, or comes late. */
+  network = { lost: 0, twice: 0, late: 0 }
+  readonly slow = new Set<Disk>()
+  readonly full = new Set<Disk>()
+  readonly #seed: string
+  readonly #dice = new Map<string, Dice>()
+  readonly plant: Plant
+  #sides: ReadonlyMap<Mortal, number> = new Map()
+
+  constructor(seed: number, plant: Plant = {}) {
+    this.#seed = String(seed)
+    this.plant = plant
+    this.judge = new Judge(p, () => this.scheduler.ms)
   }
-  return sim
-}
 
-type Action = (sim: Sim) => Promise<string>
-const ACTIONS: readonly [readonly [string, Action], ...(readonly [string, Action])[]] = [
-  ['release', release], ['release', release], ['release', release],
-  ['release twice at once', releaseTwice], ['release, message delayed', releaseDelayed], ['release, challenge shared', releaseShared], ['release, answer dropped', releaseDropped],
-  ['widen', widen], ['narrow', narrow], ['revoke', revoke], ['put', deposit],
-  ['clock', moveClock], ['restart', restart], ['failing write', failingWrite], ['disk set back', setBack],
-]
-
-const broker = (sim: Sim): Broker => sim.brokers[sim.chance(sim.brokers.length)] ?? lost()
-const lost = (): never => { throw new Error('a world without brokers') }
-
-async function release(sim: Sim): Promise<string> {
-  const gate = broker(sim)
-  const asked = await asking(sim, gate)
-  return asked.ok ? told(sim, gate, asked.value, await gate.release(wire(asked.value.body))) : asked.refusal.code
-}
-
-/** The same message at both brokers in the same moment. */
-async function releaseTwice(sim: Sim): Promise<string> {
-  const gate = broker(sim)
-  const asked = await asking(sim, gate)
-  if (!asked.ok) return asked.refusal.code
-  const answers = await Promise.all(sim.brokers.map(one => one.release(wire(asked.value.body))))
-  return answers.map((answer, i) => told(sim, sim.brokers[i] ?? gate, asked.value, answer)).join(', ')
-}
-
-/** A relaying host hands one challenge to two guests. */
-async function releaseShared(sim: Sim): Promise<string> {
-  const gate = broker(sim)
-  const hello = await gate.hello(wire({ nonce: toBase64(sim.world.random(32)), charter: sim.world.lineage }))
-  if (!hello.ok) return hello.refusal.code
-  const outcomes: string[] = []
-  for (let i = 0; i < 2; i++) {
-    const asked = attest(sim.world, sim.charter, String(hello.value['nonce']), String(hello.value['head']), { assets: ['a-claims'] })
-    const now = broker(sim)
-    outcomes.push(told(sim, now, asked, await now.release(wire(asked.body))))
+  dice(name: string): Dice {
+    const known = this.#dice.get(name) ?? new Dice(`${this.#seed} ${name}`)
+    this.#dice.set(name, known)
+    return known
   }
-  return outcomes.join(', ')
+
+  /** What time it really is, in seconds since 1970. */
+  now(): number { return START + Math.floor(this.scheduler.ms / 1000) }
+
+  say(who: string, what: string): void {
+    this.trace.push(`${(this.scheduler.ms / 1000).toFixed(3).padStart(9)} ${who}: ${what}`)
+  }
+
+  count(what: string): void { this.counts.set(what, (this.counts.get(what) ?? 0) + 1) }
+
+  // ---- processes
+
+  addWitness(kind: WitnessNode['kind']): WitnessNode {
+    const name = `w${this.witnesses.length + 1}`
+    const disk = emptyDisk()
+    const one = process(name)
+    const signer = generateSigner('ed25519', seeded(`${this.#seed} ${name}`)(32))
+    const memory = this.plant.memory?.(this.#onDisk(one, disk, WITNESS_KEY), one) ?? this.#onDisk(one, disk, WITNESS_KEY)
+    const honest = openWitness(p, `${name}.test`, signer, memory)
+    const witness: LocalWitness = kind !== 'hostile' ? honest : {
+      ...honest,
+      add: async ({ checkpoint }) => {
+        const lie = this.dice(name).pick(this.plant.backDated === true ? [...HOSTILE_SECONDS, BACK_DATED_SECONDS] : HOSTILE_SECONDS)
+        return { status: 200, signature: cosignatureBy(`${name}.test`, signer, checkpoint, this.now() + lie) }
+      },
+    }
+    const node = Object.assign(one, { kind, disk, witness: this.plant.witness?.(witness, `${name}.test`, signer, () => this.clock(one)) ?? witness })
+    this.witnesses.push(node)
+    return node
+  }
+
+  addDomain(options: { name: string; uses: number; brokers: number; quorum: number; witnesses: readonly WitnessNode[] }): Domain {
+    const { name, uses, quorum, witnesses } = options
+    const origin = `log-${name}.test`
+    const world = newWorld({ seed: `sim ${this.#seed} ${name}`, uses, notice: '2m', head: '2m', edit: charter => Object.assign(charter, { name, log: { at: `https://${origin}`, witnesses: quorum, head: '2m' } }) })
+    const domain: Domain = { name, origin, world, uses, quorum, witnesses, brokers: [], policy: { logs: [], witnesses: [], groups: [], quorum: 'none' }, key: '', seal: new Uint8Array(0), newest: undefined }
+    for (let i = 1; i <= options.brokers; i++) this.addBroker(domain, `${name}${i}`, world.disk)
+    this.domains.push(domain)
+    return domain
+  }
+
+  addBroker(domain: Domain, name: string, disk: Disk): BrokerNode {
+    const node: BrokerNode = Object.assign(process(name), { domain, disk, broker: undefined, up: false })
+    domain.brokers.push(node)
+    return node
+  }
+
+  /** Open a broker on its disk; it serves when that is done. What cannot be opened is tried again, as a supervisor would. */
+  async start(node: BrokerNode): Promise<void> {
+    node.up = true
+    const { domain } = node
+    for (;;) {
+      const store = this.#onDisk(node, node.disk, domain.world.storeKey)
+      const opened = await attemptAsync(() => domain.world.open({
+        p, store: this.plant.store?.(store, node) ?? store, clock: () => this.clock(node), random: seeded(`${this.#seed} ${node.name} ${node.life}`),
+        ledger: { origin: domain.origin, witnesses: domain.witnesses.map(witness => this.#remote(node, witness)), quorum: domain.quorum }, ...this.plant.options,
+      }))
+      if (opened.ok) {
+        node.broker = this.plant.broker?.(opened.value, node, () => this.clock(node)) ?? opened.value
+        void this.#tickOn(node)
+        return
+      }
+      this.count(`open: ${opened.refusal.code}`)
+      await this.scheduler.wait(2_000, node)
+    }
+  }
+
+  async #tickOn(node: BrokerNode): Promise<void> {
+    for (;;) {
+      await this.scheduler.wait(TICK_MS, node)
+      await node.broker?.tick()
+    }
+  }
+
+  /** kill -9, and again after a while. */
+  kill(node: Process, downMs: number): void {
+    if (!node.up) return
+    this.count('killed')
+    node.life++
+    node.up = false
+    node.armed = undefined
+    const broker = 'broker' in node ? node as BrokerNode : undefined // witnesses have none
+    if (broker !== undefined) broker.broker = undefined
+    this.scheduler.later(downMs, node, () => { if (broker === undefined) node.up = true; else void this.start(broker) })
+  }
+
+  /** Gone for good. */
+  remove(node: BrokerNode): void {
+    node.life++
+    node.up = false
+    node.broker = undefined
+    node.domain.brokers.splice(node.domain.brokers.indexOf(node), 1)
+  }
+
+  clock(node: Process): number { return START + Math.floor(this.scheduler.ms * (1 + node.drift / 1000) / 1000) + node.offset }
+
+  // ---- disks
+
+  /** A disk as a process meets it: every call takes time on its way there and back, and may go wrong at either. */
+  #onDisk(node: Process, disk: Disk, key: Uint8Array): Store {
+    return through(openMemoryStore(disk, key), async (call, carryOut) => {
+      const dice = this.dice(`disk ${node.name}`)
+      const lag = () => this.scheduler.wait(this.slow.has(disk) ? dice.below(DISK_MS_MAX) : dice.below(4), node)
+      const happens = this.#armed(node, call === 'write')
+      await lag()
+      if (happens === 'dies before') await this.#dies(node)
+      if (happens === 'fails') refuse('store.full', call, 'a completed call', 'a failure')
+      if (call === 'write' && this.full.has(disk)) refuse('store.full', call, 'room on the disk', 'a full one')
+      const value = await carryOut()
+      if (happens === 'dies after') await this.#dies(node)
+      await lag()
+      return happens === 'fails but persisted' ? refuse('store.full', call, 'a completed call', 'a lost answer') : value
+    })
+  }
+
+  #armed(node: Process, write: boolean) {
+    const { armed } = node
+    if (armed === undefined || (armed.writesOnly && !write) || --armed.in > 0) return undefined
+    node.armed = undefined
+    this.count(`disk: ${armed.then}`)
+    return armed.then
+  }
+
+  #dies(node: Process): Promise<never> {
+    this.kill(node, RESTART_MS)
+    return new Promise(() => undefined)
+  }
+
+  // ---- messages
+
+  cut(sides: ReadonlyMap<Mortal, number>): void { this.#sides = sides }
+
+  /** Ask another process something over the network. Resolves with undefined when no answer came in time. */
+  call<T>(from: Mortal, to: Mortal, serve: () => Promise<T> | undefined): Heard<T> {
+    return new Promise(resolve => {
+      this.scheduler.later(PATIENCE_MS, from, () => resolve(undefined))
+      for (const there of this.#carried(from, to)) {
+        this.scheduler.later(there, undefined, () => {
+          if (!to.up) return
+          const { life } = to
+          serve()?.then(answer => {
+            if (to.life === life) for (const back of this.#carried(to, from)) this.scheduler.later(back, from, () => resolve(answer))
+          }, (error: unknown) => this.judge.broken(`${to.name} threw: ${error instanceof Error ? error.stack : String(error)}`))
+        })
+      }
+    })
+  }
+
+  /** How long each copy of a message takes; none when it is lost. */
+  #carried(from: Mortal, to: Mortal): number[] {
+    const dice = this.dice(`net ${from.name}`)
+    const { lost, twice, late } = this.network
+    const lag = () => (dice.below(100) < late ? dice.below(LAG_MS_MAX) : 1 + dice.below(20))
+    const [one, other] = [this.#sides.get(from), this.#sides.get(to)]
+    if (one !== undefined && other !== undefined && one !== other) return this.#carry('cut off', [])
+    if (dice.below(100) < lost) return this.#carry('lost', [])
+    return dice.below(100) < twice ? this.#carry('repeated', [lag(), lag()]) : [lag()]
+  }
+
+  #carry(what: string, copies: number[]): number[] {
+    this.count(`message ${what}`)
+    return copies
+  }
+
+  /** Ask a broker. What it answers is seen as it leaves, whether it arrives or not. */
+  reach<T>(from: Mortal, node: BrokerNode, serve: (broker: Broker) => Promise<T>, leaves: (answer: T) => void = () => undefined): Heard<T> {
+    return this.call(from, node, () => {
+      const { broker, life } = node
+      return broker === undefined ? undefined : serve(broker).then(answer => {
+        if (node.life === life) leaves(answer)
+        return answer
+      })
+    })
+  }
+
+  ask(from: Mortal, node: BrokerNode, method: Method, body: Said): Heard<Result<Said>> {
+    return this.reach(from, node, broker => (method === 'charter' ? broker.charter(node.domain.world.lineage) : broker[method](wire(body))), answer => {
+      this.judge.answered({ domain: node.domain, method, body, answer, ms: this.scheduler.ms })
+    })
+  }
+
+  /** A witness of another machine, asked as `remoteWitness` asks it, over this network. */
+  #remote(from: Process, to: WitnessNode): Witness {
+    let old = 0
+    return {
+      vkey: to.witness.vkey,
+      cosign: request => attemptAsync(async () => {
+        const checkpoint = orRefuse(parseCheckpoint(request.checkpoint))
+        for (let tries = 0; tries < 4; tries++) {
+          const asked = { old, proof: await request.prove(old), checkpoint: request.checkpoint }
+          const verdict = await this.call(from, to, async () => {
+            const said = await to.witness.add(asked, request.policy.logs, this.clock(to))
+            if (said.status === 200) this.judge.cosigned(to, request.checkpoint)
+            return said
+          })
+          if (verdict === undefined) return refuse('log.unavailable', to.name, 'an answer', 'none')
+          if (verdict.status === 200) {
+            old = checkpoint.size
+            return orRefuse(cosignatureOf(p, checkpoint, [verdict.signature], to.witness.vkey))
+          }
+          if (verdict.status !== 409) return orRefuse({ ok: false, refusal: verdict.refusal })
+          if (verdict.size > checkpoint.size) return refuse('log.consistency', 'checkpoint', `the ${verdict.size} entries that the witness has seen`, String(checkpoint.size))
+          old = verdict.size
+        }
+        return refuse('log.witnesses', to.name, 'a cosignature', 'other sizes again and again')
+      }),
+    }
+  }
 }
 
-/** Something else happens between the hello and the release. */
-async function releaseDelayed(sim: Sim): Promise<string> {
-  const gate = broker(sim)
-  const asked = await asking(sim, gate)
-  if (!asked.ok) return asked.refusal.code
-  const between = await ([narrow, revoke, moveClock, restart] as const)[sim.chance(4)]?.(sim)
-  const now = broker(sim)
-  return `${between}; ${told(sim, now, asked.value, await now.release(wire(asked.value.body)))}`
+/** What a witness signs that looks at nothing. */
+export function cosignatureBy(name: string, signer: Signer, checkpoint: string, time: number): NoteSignature {
+  const [signature] = cosignNote(p, { text: orRefuse(parseCheckpoint(checkpoint)).note.text, signatures: [] }, name, signer, time).signatures
+  if (signature === undefined) throw new Error('no cosignature')
+  return signature
 }
 
-/** The host keeps the answer: the guest asks again with the same challenge. */
-async function releaseDropped(sim: Sim): Promise<string> {
-  const gate = broker(sim)
-  const asked = await asking(sim, gate)
-  if (!asked.ok) return asked.refusal.code
-  await gate.release(wire(asked.value.body))
-  return told(sim, gate, asked.value, await broker(sim).release(wire(asked.value.body)))
-}
+export type Method = 'hello' | 'release' | 'why' | 'receipt' | 'found' | 'propose' | 'act' | 'deposit' | 'charter'
 
-function asking(sim: Sim, gate: Broker): Promise<Result<Asked>> {
-  const assets = [['a-claims', 'b-claims'], ['a-claims'], ['b-claims']][sim.chance(3)] ?? []
-  return ask(sim.world, gate, { assets, charter: sim.world.lineage })
-}
+const WITNESS_KEY = fromHex('77'.repeat(32))
 
-/** Keys that open have left; everything the guest was told is remembered. */
-function told(sim: Sim, gate: Broker, asked: Asked, answer: Result<{ readonly [key: string]: unknown }>): string {
-  if (!answer.ok) return answer.refusal.code
-  const keys = openKeys(gate, asked, answer.value)
-  if (!keys.ok) return keys.refusal.code
-  const receipt = String(answer.value['receipt'])
-  sim.seen.released.push({ receipt, proof: String(answer.value['proof']), nonce: String(asked.body['nonce']), charter: asked.context.charter, at: gate.ledger.size(), assets: asked.context.assets })
-  sim.seen.acknowledged.push(receipt)
-  return 'released'
-}
+/** The real primitives; a signature that was checked once is not checked again, since the same question has the same answer. */
+export const p: Primitives = (() => {
+  const known = new Map<string, boolean>()
+  return {
+    ...nodePrimitives,
+    verify: (algorithm, key, message, signature) => {
+      const name = createHash('sha256').update(framed(algorithm, ...(key.kind === 'rsa' ? [key.n, key.e] : [key.raw]), message, signature)).digest('base64')
+      const before = known.get(name)
+      if (before !== undefined) return before
+      if (known.size > 20_000) known.clear()
+      const holds = nodePrimitives.verify(algorithm, key, message, signature)
+      known.set(name, holds)
+      return holds
+    },
+  }
+})()
 
-async function change(sim: Sim, next: Charter, signers: readonly string[], wait: boolean): Promise<string> {
-  const { world } = sim
-  const act = (party: string, verb: 'propose' | 'approve' | 'enact') => wire({ act: actOf(world, party, verb, next) })
-  const [first = 'alpha'] = signers
-  const proposed = await broker(sim).propose(wire({ charter: charterJson(next), act: actOf(world, first, 'propose', next) }))
-  if (!proposed.ok) return proposed.refusal.code
-  for (const party of signers) await broker(sim).act(act(party, 'approve'))
-  if (wait) world.now += 3600
-  const enacted = await broker(sim).act(act(first, 'enact'))
-  if (!enacted.ok) return enacted.refusal.code
-  sim.charter = next
-  sim.seen.acknowledged.push(String(enacted.value['receipt']))
-  return 'enacted'
-}
-
-/** A wider budget is no wider than `uses`: what the invariants count stays true. Sometimes without enough signatures, sometimes too early. */
-function widen(sim: Sim): Promise<string> {
-  const next = successor(sim.charter, charter => {
-    charter.grants = ['a-claims', 'b-claims'].map(asset => ({ asset, to: 'match', can: 'read', budget: { uses: sim.uses }, out: [{ to: ['alpha', 'bravo'], shape: 'rows', about: 'own', atLeast: 1 + charter.epoch }, { to: ['alpha'], shape: 'aggregate', atLeast: 50 + sim.chance(50) }] }))
-  })
-  return change(sim, next, sim.chance(3) === 0 ? ['alpha'] : ['alpha', 'bravo'], sim.chance(3) > 0)
-}
-
-/** One owner drops its own grant; or tries to drop the other's. */
-function narrow(sim: Sim): Promise<string> {
-  const asset = sim.chance(2) === 0 ? 'a-claims' : 'b-claims'
-  const kept = sim.charter.grants.filter(grant => grant.asset !== asset)
-  if (kept.length === sim.charter.grants.length) return Promise.resolve('nothing to narrow')
-  return change(sim, successor(sim.charter, charter => { charter.grants = kept }), [sim.chance(4) === 0 ? 'bravo' : asset === 'a-claims' ? 'alpha' : 'bravo'], false)
-}
-
-async function revoke(sim: Sim): Promise<string> {
-  const [asset, party] = sim.chance(2) === 0 ? ['a-claims', 'alpha'] : ['b-claims', 'bravo']
-  const gate = broker(sim)
-  const said = await gate.act(wire({ act: actOf(sim.world, party, 'revoke', sim.charter, `${asset}@${await versionOf(sim, gate, asset)}`) }))
-  if (!said.ok) return said.refusal.code
-  sim.seen.revoked.set(asset, gate.ledger.size())
-  sim.seen.acknowledged.push(String(said.value['receipt']))
-  return `revoked ${asset}`
-}
-
-async function deposit(sim: Sim): Promise<string> {
-  const asset = sim.chance(2) === 0 ? 'a-claims' : 'b-claims'
-  const gate = broker(sim)
-  const answer = await put(sim.world, gate, asset, await versionOf(sim, gate, asset) + sim.chance(2), sim.charter)
-  // Whether it was kept or not, the owner has said that the asset may be used again.
-  sim.seen.revoked.delete(asset)
-  return answer.ok ? 'kept' : answer.refusal.code
-}
-
-async function versionOf(sim: Sim, gate: Broker, asset: string): Promise<number> {
-  const shown = await gate.charter(sim.world.lineage)
-  const versions = shown.ok ? shown.value['versions'] as Record<string, { version: number }> : {} // as broker.ts writes it
-  return versions[asset]?.version ?? 1
-}
-
-function moveClock(sim: Sim): Promise<string> {
-  const by = [1, 30, 61, 700, 4000, -5, -50, -90_000][sim.chance(8)] ?? 1
-  sim.world.now += by
-  return Promise.resolve(`${by} s`)
-}
-
-async function restart(sim: Sim): Promise<string> {
-  sim.brokers = await Promise.all(sim.brokers.map(() => sim.world.open()))
-  return 'restarted'
-}
-
-/** A broker whose N-th write fails in one of the two ways; then it is restarted. */
-async function failingWrite(sim: Sim): Promise<string> {
-  const fault: Fault = { mode: sim.chance(2) === 0 ? 'persisted' : 'not-persisted', nth: 1 + sim.chance(4), touched: false }
-  const whole = sim.brokers
-  sim.brokers = [await sim.world.open({ store: withFault(sim.world.store(), fault) })]
-  const outcome = await ([release, narrow, revoke, deposit] as const)[sim.chance(4)]?.(sim)
-  sim.brokers = whole
-  await learnHead(sim)
-  return `${fault.mode} at ${fault.nth}${fault.touched ? '' : ' (not reached)'}: ${outcome}`
-}
-
-/** After a lost answer the parties look: which charter is the newest? */
-async function learnHead(sim: Sim): Promise<void> {
-  const record = await sim.world.store().get(`broker/lineage/${sim.world.lineage}`)
-  const { digest } = JSON.parse(fromUtf8(record ?? new Uint8Array(0))) as { digest: string } // as life.ts writes it
-  const kept = await sim.world.store().get(`broker/charter/${digest}`)
-  if (digest !== charterDigest(p, sim.charter) && kept !== undefined) sim.charter = (JSON.parse(fromUtf8(kept)) as { charter: Charter }).charter // as life.ts writes it
-}
-
-/** The host puts an old copy of the disk back, watches what the brokers do, and puts the new one back again. */
-async function setBack(sim: Sim): Promise<string> {
-  const { disk } = sim.world
-  const before: Disk = { head: disk.head, entries: disk.entries }
-  const first = await release(sim)
-  const newest: Disk = { head: disk.head, entries: disk.entries }
-  if (newest.head.version === before.head.version) return `${first}; nothing to set back`
-  Object.assign(disk, before)
-  sim.brokers = await Promise.all(sim.brokers.map(() => sim.world.open()))
-  const second = await release(sim)
-  Object.assign(disk, newest)
-  sim.brokers = await Promise.all(sim.brokers.map(() => sim.world.open()))
-  if (second === 'released') throw new Error('a broker whose disk was set back released a key')
-  return `${first}; set back: ${second}`
-}

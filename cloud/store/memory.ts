@@ -15,6 +15,9 @@ export function openMemoryStore(disk: Disk, key: Uint8Array): Store {
   return new MemoryStore(disk, key)
 }
 
+/** Under which key an entry's tag was found right; an entry on a disk is replaced, never changed. */
+const checked = new WeakMap<Kept, Uint8Array>()
+
 class MemoryStore implements Store {
   readonly #disk: Disk
   readonly #key: Uint8Array
@@ -80,7 +83,9 @@ class MemoryStore implements Store {
 
   #read(name: string): Kept | undefined {
     const entry = this.#disk.entries.get(name)
-    if (entry !== undefined) checkTag(this.#key, name, entry.value, entry.tag)
+    if (entry === undefined || checked.get(entry) === this.#key) return entry
+    checkTag(this.#key, name, entry.value, entry.tag)
+    checked.set(entry, this.#key)
     return entry
   }
 
