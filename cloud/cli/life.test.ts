@@ -15,7 +15,7 @@ import { generateSigner, nodePrimitives as p, type LocalSigner } from '../crypto
 import { keyId, LIMITS } from './change.ts'
 import { emergency } from './emergency.ts'
 import { key } from './key.ts'
-import { act, plan, propose, revoke } from './life.ts'
+import { act, atOnce, plan, propose } from './life.ts'
 import { charterText, KEYS, publicKey } from './life.fixture.ts'
 import { openLocalCloud } from './local-cloud.ts'
 import type { Screen } from './screen.ts'
@@ -312,10 +312,10 @@ test('revoke, emergency, rotate and exit on a real local cloud, and why says wha
     await founded(home)
     await did(screen => act(screen, 'enact', home, at))
     await did(screen => why(screen, home, { asset: 'a-claims', ...at }))
-    for (const [subject, code] of [['asset nothing', /^asset\.unknown --subject/], ['program nothing', /^program\.unknown --subject/], ['grant a-claims → match', /^cli\.usage .*cloister propose/]] as const) assert.match(await refusedWith(screen => revoke(screen, home, { party: 'alpha', subject, ...at })), code)
-    assert.equal((await did(screen => revoke(screen, home, { party: 'alpha', subject: 'program match', ...at }))).value['effective'], false)
+    for (const [subject, code] of [['asset nothing', /^asset\.unknown --subject/], ['program nothing', /^program\.unknown --subject/], ['grant a-claims → match', /^cli\.usage .*cloister propose/]] as const) assert.match(await refusedWith(screen => atOnce(screen, 'revoke', home, { party: 'alpha', subject, ...at })), code)
+    assert.equal((await did(screen => atOnce(screen, 'revoke', home, { party: 'alpha', subject: 'program match', ...at }))).value['effective'], false)
     assert.match((await did(screen => status(screen, home, at))).lines, /alpha wants program:match revoked/)
-    assert.equal((await did(screen => revoke(screen, home, { party: 'bravo', subject: 'asset b-claims', ...at }))).value['effective'], true)
+    assert.equal((await did(screen => atOnce(screen, 'revoke', home, { party: 'bravo', subject: 'asset b-claims', ...at }))).value['effective'], true)
     assert.match(await refusedWith(screen => why(screen, home, { asset: 'b-claims', ...at })), /^charter\.revoked assets\.b-claims .*cloister put/)
 
     const grant = join(home, 'grant.json')
@@ -334,6 +334,9 @@ test('revoke, emergency, rotate and exit on a real local cloud, and why says wha
     writeFileSync(grant, JSON.stringify({ asset: 'c-claims', to: 'match', can: 'use', until: '2099-01-01T00:00:00Z' }))
     assert.match(await refusedWith(screen => emergency(screen, home, { party: 'alpha', grant, ...at })), /^cli\.usage --grant/)
 
+    assert.match(await refusedWith(screen => rotate(screen, home, { party: 'alpha', asset: 'c-claims', ...at })), /^charter\.act act\.party/, 'not its owner')
+    assert.equal((await did(screen => rotate(screen, home, { party: 'carol', asset: 'c-claims', ...at }))).value['subject'], 'c-claims@1')
+    assert.deepEqual(((await did(screen => status(screen, home, at))).value['versions'] as Record<string, unknown>)['c-claims'], { owner: 'carol', version: 2 })
     assert.match(await refusedWith(screen => rotate(screen, home, { party: 'bravo', ...at })), /^cli\.usage --key/, 'which of its two keys')
     assert.match(await refusedWith(screen => rotate(screen, home, { party: 'mallory', ...at })), /^cli\.key/)
     assert.match(await refusedWith(screen => rotate(screen, home, { party: 'alpha', newKey: 'ed25519:00', ...at })), /^crypto\.key/)
@@ -372,9 +375,9 @@ test('several brokers of one charter are told with one command, also when one of
     await did(screen => act(screen, 'approve', home, { party: 'alpha' }))
     assert.equal((await did(screen => act(screen, 'enact', home, { party: 'alpha', brokers }))).value['inForce'], true)
     for (const cloud of [one.url, two.url]) assert.equal((await did(screen => status(screen, home, { cloud }))).value['epoch'], 2)
-    assert.match(await refusedWith(screen => revoke(screen, home, { party: 'alpha', subject: 'asset a-claims', brokers, print: join(home, 'x') })), /^cli\.usage --print/)
+    assert.match(await refusedWith(screen => atOnce(screen, 'revoke', home, { party: 'alpha', subject: 'asset a-claims', brokers, print: join(home, 'x') })), /^cli\.usage --print/)
     const dead = 'http://127.0.0.1:9'
-    assert.match(await refusedWith(screen => revoke(screen, home, { party: 'alpha', subject: 'asset a-claims', brokers: `${dead},${two.url}` })), /^provider\.host http:\/\/127\.0\.0\.1:9 /)
+    assert.match(await refusedWith(screen => atOnce(screen, 'revoke', home, { party: 'alpha', subject: 'asset a-claims', brokers: `${dead},${two.url}` })), /^provider\.host http:\/\/127\.0\.0\.1:9 /)
     assert.deepEqual((await did(screen => status(screen, home, { cloud: two.url }))).value['revokedAssets'], ['a-claims'], 'the other was told all the same')
   } finally {
     await one.close()

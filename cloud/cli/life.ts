@@ -171,31 +171,32 @@ function tell(screen: Screen, verb: ChangeVerb, change: OpenChange, standing: Ch
   }, `${change.path}\n${state}`)
 }
 
-/** Take back an asset, a program or the whole charter; each broker acts with its answer. */
-export async function revoke(screen: Screen, path: string, options: LifeOptions): Promise<void> {
+/** Take back an asset, a program or the whole charter, or give an asset's key its next version (`rotate`); each broker acts with its answer. */
+export async function atOnce(screen: Screen, verb: 'revoke' | 'rotate', path: string, options: LifeOptions): Promise<void> {
   const from = openFolder(path)
   const clients = clientsOf(options)
   if (options.print !== undefined && clients.length > 1) refuse('cli.usage', '--print', 'one broker: each has its own version of a key', `${clients.length}`)
-  const [done = {}] = await toEach(clients, client => revokeAt(screen, from, client, options))
-  screen.result({ ok: true, verb: 'revoke', ...done }, 'toSign' in done ? shownToSign(done.toSign) : `revoke: ${options.party} signed; ${done.effective === true ? 'in effect now' : 'waiting for more signatures'}`)
+  const [done = {}] = await toEach(clients, client => saidAt(screen, verb, from, client, options))
+  screen.result({ ok: true, verb, ...done }, 'toSign' in done ? shownToSign(done.toSign) : `${verb}: ${options.party} signed; ${done.effective === true ? 'in effect now' : 'waiting for more signatures'}`)
 }
 
-interface Revoked { readonly lineage?: Hash; readonly digest?: Hash; readonly subject?: string; readonly effective?: boolean }
-async function revokeAt(screen: Screen, from: CharterFolder, client: BrokerClient, options: LifeOptions): Promise<Revoked | { toSign: ToSign }> {
+interface Said { readonly lineage?: Hash; readonly digest?: Hash; readonly subject?: string; readonly effective?: boolean }
+async function saidAt(screen: Screen, verb: 'revoke' | 'rotate', from: CharterFolder, client: BrokerClient, options: LifeOptions): Promise<Said | { toSign: ToSign }> {
   const view = await lineageView(client, lineageOf(from, hashText(options.lineage, '--lineage')))
   const { lineage, digest, charter } = view
   const subject = subjectOf(options.subject ?? 'charter', view)
-  const body: ActBody = { verb: 'revoke', lineage, digest, epoch: charter.epoch, party: partyOf(options), ...(charter.prev === undefined ? {} : { prev: charter.prev }), ...(subject === undefined ? {} : { subject }) }
+  const body: ActBody = { verb, lineage, digest, epoch: charter.epoch, party: partyOf(options), ...(charter.prev === undefined ? {} : { prev: charter.prev }), ...(subject === undefined ? {} : { subject }) }
   emergencies(screen, view, Date.now() / 1000)
   const signed = signActs(from.folder, body, [charter], options)
   if ('toSign' in signed) return signed
-  const effective = await sendRevocations(client, signed.acts)
+  const effective = await sendUntilEffective(client, signed.acts)
   if (!effective) screen.warn(`${client.url}: not in effect yet: the charter and its programs need ${charter.change.widen.need} of ${charter.change.widen.of.join(', ')}, an asset as many keys as its owner's quorum`)
   return { lineage, digest, subject: subject ?? 'charter', effective }
 }
 
-async function sendRevocations(client: BrokerClient, acts: readonly Act[]): Promise<boolean> {
-  for (const one of acts) if ((await client.send('/v1/acts', { act: one }))['effective'] === true) return true
+/** A rotation is in effect with its first act, a revocation when the broker says so. */
+async function sendUntilEffective(client: BrokerClient, acts: readonly Act[]): Promise<boolean> {
+  for (const one of acts) if ((await client.send('/v1/acts', { act: one }))['effective'] === true || one.verb === 'rotate') return true
   return false
 }
 

@@ -13,7 +13,7 @@ import { generateSigner, nodePrimitives as p } from '../crypto/node.ts'
 import { aboutChange, changeOf, keyId, type ChangeRequest, type ChangeVerb } from './change.ts'
 import { lineageOf, replaceFile, writeActs, writeChange } from './change-folder.ts'
 import { openFolder, readText, type CharterFolder } from './folder.ts'
-import { act, hashText, type LifeOptions } from './life.ts'
+import { act, atOnce, hashText, type LifeOptions } from './life.ts'
 import { partyOf, signActs } from './sign.ts'
 import { exchangeKey, follow, withoutGrantsOf, type Edited } from './successor.ts'
 import type { Screen } from './screen.ts'
@@ -29,10 +29,11 @@ export async function exit(screen: Screen, path: string, options: LifeOptions): 
   await written(screen, from, change, party, options.cloud === undefined && options.brokers === undefined ? ['propose', 'approve'] : ['propose', 'approve', 'enact'], options)
 }
 
-export interface RotateOptions extends LifeOptions { /** A public key as charters spell it; without it a fresh Ed25519 key is made here. */ readonly newKey?: string }
+export interface RotateOptions extends LifeOptions { /** A public key as charters spell it; without it a fresh Ed25519 key is made here. */ readonly newKey?: string; /** An asset whose key, not the party's, gets its next version. */ readonly asset?: string }
 
 /** A party exchanges one of its keys (`key` names the old one where it has several); the old keys and the new ones approve. */
 export async function rotate(screen: Screen, path: string, options: RotateOptions): Promise<void> {
+  if (options.asset !== undefined) return atOnce(screen, 'rotate', path, { ...options, subject: `asset ${options.asset}` })
   const from = openFolder(path)
   const party = knownParty(from, options)
   const old = oldKey(from, party, options.key)
