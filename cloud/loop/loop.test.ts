@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
 import { keysOf } from '@cloister/core/loop/authority'
 import { followLast, type Leaf } from '@cloister/core/loop/chain'
-import { parseConfiguration, parseReport } from '@cloister/core/loop/documents'
+import { LOOP_LIMITS, parseConfiguration, parseReport } from '@cloister/core/loop/documents'
 import type { Delivery } from '@cloister/core/loop/orchestrate'
 import type { Payload } from '@cloister/core/loop/payload'
 import { orRefuse, Refused, type Result } from '@cloister/core/refusal'
@@ -54,7 +54,7 @@ async function world(hardware: Hardware & { readonly akName?: string } = softTpm
     hardware: { ...hardware, ...(register === undefined ? {} : { register }), ...(lock === undefined ? {} : { lock }) },
     disk: { read: async () => disk.text, write: text => effect(async () => { disk.text = text }) },
     host: { state: async () => hostState(), activate: (payload: Payload, digest) => effect(async () => { active.push({ digest, content: fromUtf8(payload.files[0]?.content ?? new Uint8Array()) }) }) },
-    link: { challenge: async node => orRefuse(first.challenge(node)), deliver: (delivery, after) => effect(() => link.deliver(delivery, after)) },
+    link: { challenge: async node => orRefuse(first.challenge(node)), leaves: after => first.leaves(trust.node, after), deliver: (delivery, after) => effect(() => link.deliver(delivery, after)) },
   })
   const view = async () => orRefuse(followLast(p, trust, await followLog(p, log, () => keysOf(trust.authority)).leaves(trust.node)))
   return { clock, log, trust, signer, authority, demands, orchestrator, first, disk, active, faults, link, start, view }
@@ -146,6 +146,22 @@ test('a report that was lost is sent again; one that is too old makes place for 
   one.link.deliver = deliver
   assert.notEqual(await one.start().turn(), expired)
   assert.ok(!one.active.some(({ digest }) => digest === expired))
+})
+
+test('reports that nobody answers are logged all the same, and a node that is refused for days goes on when it is not', async () => {
+  const tpm = softTpm()
+  const one = await world(tpm)
+  await one.start().turn()
+  tpm.boot('33'.repeat(32))
+  const made = LOOP_LIMITS.backlog + 2
+  for (let i = 0; i < made; i++) {
+    await assert.rejects(one.start().turn(), refusedWith('appraisal.register'))
+    one.clock.now += 400
+  }
+  assert.equal((await one.view()).view.report?.sequence, made)
+  tpm.boot()
+  await one.start().turn()
+  assert.equal(one.active.length, 2)
 })
 
 test('a disk that was set back: noticed by the lock, by the log, and by the next report', async () => {

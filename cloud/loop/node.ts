@@ -14,7 +14,7 @@ import type { VerifyOptions } from '@cloister/core/evidence/index'
 import { after, type Leaf, type Trust } from '@cloister/core/loop/chain'
 import { measured, openingBinding, parseReport, reportBinding } from '@cloister/core/loop/documents'
 import { readNodeState, writeState } from '@cloister/core/loop/kept'
-import { activated, findConfiguration, makeReport, NEW_NODE, openConfiguration, reopen, withOpening, type NodeState, type Opening } from '@cloister/core/loop/node'
+import { activated, catchUp, findConfiguration, makeReport, NEW_NODE, openConfiguration, reopen, withOpening, type NodeState, type Opening } from '@cloister/core/loop/node'
 import type { Delivery } from '@cloister/core/loop/orchestrate'
 import type { Payload } from '@cloister/core/loop/payload'
 import { readState, stateDigest, type State } from '@cloister/core/loop/state'
@@ -47,7 +47,9 @@ export interface Host { state(): Promise<State>; activate(payload: Payload, conf
 /** The way to an orchestrator; whoever stands between is trusted with nothing. */
 export interface Link {
   challenge(node: string): Promise<string>
-  /** The node's leaves of the log after this index, or why there is no configuration. */
+  /** The node's leaves of the log after this index. */
+  leaves(after: number): Promise<readonly Leaf[]>
+  /** The same, with the configuration that answers among them; or why there is none. */
   deliver(delivery: Delivery, after: number): Promise<Result<readonly Leaf[]>>
 }
 
@@ -92,7 +94,7 @@ export function openNode(options: NodeOptions): LoopNode {
         const answer = await send(options, state, host)
         if (answer.ok || answer.refusal.code !== 'loop.window') return open(options, state, host, orRefuse(answer), save)
       }
-      const reported = await save(await newReport(options, state, host))
+      const reported = await save(await newReport(options, await caughtUp(options, state), host))
       return open(options, reported, host, orRefuse(await send(options, reported, host)), save)
     },
   }
@@ -154,6 +156,11 @@ async function goesAgain({ p, trust, hardware }: NodeOptions, state: NodeState, 
   if (last === undefined || state.key === undefined) return false
   const { body } = orRefuse(parseReport(p, last, trust.node))
   return await hardware.register?.read() === body.register && stateDigest(p, host) === body.state.digest
+}
+
+/** Reports that nobody answered may be in the log all the same: those need not be sent again. */
+async function caughtUp({ p, trust, link }: NodeOptions, state: NodeState): Promise<NodeState> {
+  return state.unanswered.length === 0 ? state : orRefuse(catchUp(p, trust, state, await link.leaves(state.view.index)))
 }
 
 async function newReport({ p, signer, hardware, link, random, now, trust }: NodeOptions, state: NodeState, host: State): Promise<NodeState> {

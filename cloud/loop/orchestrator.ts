@@ -8,7 +8,7 @@
 import { utf8 } from '@cloister/core/bytes/text'
 import type { Primitives, Random, Signer } from '@cloister/core/crypto/primitives'
 import { followLast, type Followed, type Leaf } from '@cloister/core/loop/chain'
-import { challengeOf, next, type Delivery, type Demands, type Judged, type Plan } from '@cloister/core/loop/orchestrate'
+import { admit, challengeOf, next, type Delivery, type Demands, type Judged, type Plan } from '@cloister/core/loop/orchestrate'
 import { statementDigest } from '@cloister/core/loop/node'
 import { attempt, attemptAsync, orRefuse, refuse, type Result } from '@cloister/core/refusal'
 import type { LoopLog } from './log.ts'
@@ -28,7 +28,9 @@ export interface OrchestratorOptions {
 
 export interface Orchestrator {
   challenge(node: string): Result<string>
-  /** The node's leaves after an index, with the configuration that answers its last report among them; or why there is none. */
+  /** The node's leaves after an index. */
+  leaves(node: string, after: number): Promise<readonly Leaf[]>
+  /** The same, with the configuration that answers the node's last report among them; or why there is none. */
   answer(node: string, delivery: Delivery, after: number): Promise<Result<readonly Leaf[]>>
 }
 
@@ -37,9 +39,10 @@ export function openOrchestrator(options: OrchestratorOptions): Orchestrator {
   const demandsOf = (node: string): Demands => options.demands(node) ?? refuse('loop.node', 'node', 'a node that is enrolled', node)
   return {
     challenge: node => attempt(() => challengeOf(p, demandsOf(node).challengeKey, node, options.now())),
+    leaves: (node, after) => log.leaves(node, after),
     answer: (node, delivery, after) => attemptAsync(async () => {
       const demands = demandsOf(node)
-      const followed = orRefuse(followLast(p, demands.trust, await log.leaves(node)))
+      const followed = await admitted(options, node, delivery, demands)
       const step = orRefuse(next(p, followed, delivery, demands, judged => options.plan(node, judged), options.signer, options.now(), options.random))
       if (step.kind === 'answer') {
         for (const envelope of step.append) await log.append(utf8(envelope))
@@ -48,6 +51,14 @@ export function openOrchestrator(options: OrchestratorOptions): Orchestrator {
       return log.leaves(node, after)
     }),
   }
+}
+
+/** The reports are the node's signed word: they are logged whether or not anything is given for them. */
+async function admitted({ p, log, now }: OrchestratorOptions, node: string, delivery: Delivery, { trust }: Demands): Promise<Followed> {
+  const before = orRefuse(followLast(p, trust, await log.leaves(node)))
+  const reports = orRefuse(admit(p, before, delivery, trust, now()))
+  for (const envelope of reports) await log.append(utf8(envelope))
+  return reports.length === 0 ? before : orRefuse(followLast(p, trust, await log.leaves(node)))
 }
 
 /** Another orchestrator may have been faster, with an answer to this report (which is then the answer) or to a later one. */

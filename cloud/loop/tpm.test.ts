@@ -84,7 +84,7 @@ async function loopOf(tpm: TpmHardware) {
     p, trust, signer, hardware, evidence: { aks: [tpm.akName] }, random: nodeRandom, now: () => clock.now,
     disk: { read: async () => disk.text, write: async text => { disk.text = text } },
     host: { state: async () => hostState(), activate: async (payload, digest) => { events.push(`${fromUtf8(payload.files[0]?.content ?? new Uint8Array())} with PCR 13 ${await hardware.register?.read()} ${digest}`) } },
-    link: { challenge: async node => orRefuse(orchestrator.challenge(node)), deliver: (delivery, from) => orchestrator.answer(trust.node, delivery, from) },
+    link: { challenge: async node => orRefuse(orchestrator.challenge(node)), leaves: from => orchestrator.leaves(trust.node, from), deliver: (delivery, from) => orchestrator.answer(trust.node, delivery, from) },
   })
   return { clock, log, trust, disk, events, start, view: async () => orRefuse(followLast(p, trust, await leaves.leaves(trust.node))).view }
 }

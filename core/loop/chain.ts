@@ -10,8 +10,10 @@ import { fromHex, toHex } from '../bytes/hex.ts'
 import { utf8 } from '../bytes/text.ts'
 import type { Hash } from '../charter/types.ts'
 import type { Primitives } from '../crypto/primitives.ts'
-import { verifyProof } from '../log/proof.ts'
-import type { LogPolicy } from '../log/policy.ts'
+import { parseCheckpoint, type Checkpoint } from '../log/checkpoint.ts'
+import { verifyCheckpoint, type LogPolicy } from '../log/policy.ts'
+import { parseProof } from '../log/proof.ts'
+import { leafHash, verifyInclusion } from '../log/tree.ts'
 import { attempt, orRefuse, refuse, type Refusal, type Result } from '../refusal.ts'
 import { keysOf, termOf, type Authority } from './authority.ts'
 import { extended, LOOP_LIMITS, parseConfiguration, parseReport, type Configuration, type Report, type Signed } from './documents.ts'
@@ -66,7 +68,8 @@ export interface Followed {
 export function follow(p: Primitives, trust: Trust, leaves: readonly Leaf[], from: View = START): Result<Followed> {
   return attempt(() => {
     if (leaves.length > LOOP_LIMITS.leaves) refuse('bytes.too-large', 'leaves', `at most ${LOOP_LIMITS.leaves} leaves`, String(leaves.length))
-    const placed = leaves.map(leaf => ({ leaf, ...orRefuse(verifyProof(p, utf8(leaf.envelope), leaf.proof, trust.log)) })).toSorted((a, b) => a.index - b.index)
+    const included = inclusionIn(p, trust.log)
+    const placed = leaves.map(leaf => ({ leaf, ...included(leaf) })).toSorted((a, b) => a.index - b.index)
     const origin = from.origin ?? placed[0]?.checkpoint.origin
     for (const { checkpoint } of placed) if (checkpoint.origin !== origin) refuse('log.origin', 'leaves', origin ?? '', checkpoint.origin, 'a loop stays in one log')
     const head = placed.length === 0 ? 0 : Math.min(...placed.map(one => one.time))
@@ -105,6 +108,22 @@ export function followLast(p: Primitives, trust: Trust, leaves: readonly Leaf[])
     }
     return orRefuse(follow(p, trust, leaves, before))
   })
+}
+
+/** Where a leaf stands in the log. Leaves shown under one checkpoint have its signatures verified once. */
+function inclusionIn(p: Primitives, policy: LogPolicy): (leaf: Leaf) => { index: number; checkpoint: Checkpoint; time: number } {
+  const seen = new Map<string, { checkpoint: Checkpoint; time: number }>()
+  return ({ envelope, proof }) => {
+    const { index, path, checkpoint: text } = orRefuse(parseProof(proof))
+    const read = () => {
+      const checkpoint = orRefuse(parseCheckpoint(text))
+      return { checkpoint, time: orRefuse(verifyCheckpoint(p, checkpoint, policy)).time }
+    }
+    const head = seen.get(text) ?? read()
+    seen.set(text, head)
+    orRefuse(verifyInclusion(p, leafHash(p, utf8(envelope)), index, head.checkpoint.size, path, head.checkpoint.root))
+    return { index, ...head }
+  }
 }
 
 function step(p: Primitives, trust: Trust, known: Followed, leaf: Leaf, index: number, time: number): Followed {

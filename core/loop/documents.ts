@@ -70,7 +70,7 @@ export interface Signed<T> { readonly body: T; readonly digest: Hash; readonly k
 
 export const LOOP_LIMITS = {
   /** Of what is sealed, before sealing: the envelope is an entry of the log and has at most 65,535 bytes. */
-  payloadBytes: 24 * 1024, stateBytes: 1 << 20, facts: 10_000, textCharacters: 4096, backlog: 64, leaves: 1024, sequence: 2 ** 40,
+  payloadBytes: 24 * 1024, stateBytes: 1 << 20, facts: 10_000, textCharacters: 4096, backlog: 16, leaves: 1 << 14, sequence: 2 ** 40,
 } as const
 const SEAL_BYTES = 1216
 const HASH = /^sha256:[0-9a-f]{64}$/

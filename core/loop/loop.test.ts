@@ -74,6 +74,18 @@ test('the orchestrator resends what it has answered, and answers no report twice
   refused(loop.next(), 'loop.window', 'validUntil')
 })
 
+test('what no node would read is not logged', () => {
+  const loop = new Loop()
+  loop.report()
+  const { plan } = loop
+  loop.plan = judged => ({ ...plan(judged), validUntil: 0 })
+  refused(loop.next(), 'loop.document', 'configuration.validUntil')
+  loop.plan = judged => ({ ...plan(judged), requires: { ...REQUIRES, facts: { kernel: new Array<string>(20).fill('x'.repeat(4000)) } } })
+  refused(loop.next(), 'bytes.too-large')
+  loop.plan = plan
+  assert.ok(loop.next().ok)
+})
+
 test('of two configurations for one report the first in the log counts', () => {
   const loop = new Loop()
   loop.report()
@@ -106,7 +118,7 @@ test('a report: skipped, older, another at its place', () => {
   loop.report()
   refused(loop.next(), 'loop.fork', 'report.')
   refused(loop.next(loop.delivery({ reports: [] })), 'loop.document', 'reports')
-  refused(loop.next(loop.delivery({ reports: new Array<string>(65).fill(loop.state.unanswered[0] ?? '') })), 'bytes.too-large')
+  refused(loop.next(loop.delivery({ reports: new Array<string>(LOOP_LIMITS.backlog + 1).fill(loop.state.unanswered[0] ?? '') })), 'bytes.too-large')
 })
 
 test('a report of a configuration that is not the one this loop gave', () => {
@@ -395,7 +407,7 @@ test('nothing counts that is not in the witnessed log, or that nobody entitled s
   refused(parseConfiguration(p, envelope.replace(signature, toBase64(fromBase64(signature).map(byte => byte ^ 1))), keysOf(stranger.trust.authority)), 'receipt.signature')
   refused(parseReport(p, encodeReport(nodeSigner('stranger'), reported(stranger).body), stranger.trust.node), 'receipt.key')
   refused(parseReport(p, encodeReport(nodeSigner('stranger'), reported(stranger).body), 'p256:04'), 'loop.node')
-  refused(follow(p, loop.trust, new Array<typeof report>(1025).fill(report)), 'bytes.too-large')
+  refused(follow(p, loop.trust, new Array<typeof report>(LOOP_LIMITS.leaves + 1).fill(report)), 'bytes.too-large')
 })
 
 test('a crash between opening and activation: the same payload, and the next report begins under it', () => {

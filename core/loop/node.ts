@@ -77,6 +77,21 @@ export function makeReport(p: Primitives, state: NodeState, signer: Signer, part
   })
 }
 
+/**
+ * The state after reading on in the log: reports that it holds need not be sent again. Refuses `loop.rollback` when it holds
+ * one that this disk does not know, and `log.*`.
+ */
+export function catchUp(p: Primitives, trust: Trust, state: NodeState, leaves: readonly Leaf[]): Result<NodeState> {
+  return attempt(() => {
+    const { view } = orRefuse(follow(p, trust, leaves, state.view))
+    if (view.report?.digest === state.view.report?.digest) return { ...state, view }
+    const held = state.unanswered.findIndex(envelope => statementDigest(p, envelope) === view.report?.digest)
+    if (held < 0) refuse('loop.rollback', 'log.report', 'a report that this disk knows', view.report?.digest ?? 'none', SET_BACK)
+    return { ...state, view, unanswered: state.unanswered.slice(held + 1) }
+  })
+}
+const SET_BACK = 'this disk was set back or copied: enrol the node anew, under another key'
+
 /** The digest by which a report or configuration is named. Leaves with `receipt.*` for what is none. */
 export const statementDigest = (p: Primitives, envelope: string): Hash => hashOf(p, orRefuse(parseReceipt(envelope)).payload)
 
@@ -94,7 +109,7 @@ export function findConfiguration(p: Primitives, trust: Trust, state: NodeState,
     const { made } = state
     if (made === undefined) return refuse('loop.skip', 'state', 'a report of this node', 'none')
     const logged = view.report
-    if (logged !== undefined && logged.digest !== made.digest && logged.sequence >= made.sequence) refuse('loop.rollback', 'log.report', `report ${made.sequence}, ${made.digest}`, `report ${logged.sequence}, ${logged.digest}`, 'this disk was set back or copied: enrol the node anew, under another key')
+    if (logged !== undefined && logged.digest !== made.digest && logged.sequence >= made.sequence) refuse('loop.rollback', 'log.report', `report ${made.sequence}, ${made.digest}`, `report ${logged.sequence}, ${logged.digest}`, SET_BACK)
     if (configuration === undefined || configuration.document.body.accepts !== made.digest) return refuseUnplaced(configuration?.document.body, unplaced.at(-1)?.refusal, made)
     return { document: configuration.document, view, head }
   })

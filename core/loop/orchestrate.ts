@@ -16,9 +16,9 @@ import type { Primitives, Random, Signer } from '../crypto/primitives.ts'
 import type { Claims, Evidence } from '../evidence/claims.ts'
 import { evidenceDigest, verifyEvidence, type VerifyOptions } from '../evidence/index.ts'
 import { attempt, orRefuse, refuse, type Result } from '../refusal.ts'
-import { checkNewest } from './authority.ts'
+import { checkNewest, keysOf } from './authority.ts'
 import { checkHead, placeReport, type Followed, type Leaf, type Trust, type View } from './chain.ts'
-import { encodeConfiguration, LOOP_LIMITS, parseReport, reportBinding, sealingContext, type ConfigurationHead, type Report, type Requirement, type Signed } from './documents.ts'
+import { encodeConfiguration, LOOP_LIMITS, parseConfiguration, parseReport, reportBinding, sealingContext, type ConfigurationHead, type Report, type Requirement, type Signed } from './documents.ts'
 import { encodePayload, type Payload } from './payload.ts'
 import { checkFacts, readState, stateDigest, type Facts } from './state.ts'
 
@@ -61,6 +61,17 @@ export type Step =
  */
 export function challengeOf(p: Primitives, key: Uint8Array, node: string, now: number): string {
   return toBase64(concat(u64be(now), p.hmac('sha256', key, framed('cloister/loop-challenge/1', utf8(node), u64be(now)))))
+}
+
+/**
+ * The reports of a delivery that belong into the log and are not there yet, in order: a node's signed word at its place,
+ * whatever is judged of it afterwards. Refuses `head.stale`, `loop.*`, `receipt.*`.
+ */
+export function admit(p: Primitives, followed: Followed, delivery: Delivery, trust: Trust, now: number): Result<readonly string[]> {
+  return attempt(() => {
+    if (followed.view.index >= 0) checkHead(trust, followed.head, now)
+    return placeAll(p, trust, followed.view, delivery.reports).append
+  })
 }
 
 /**
@@ -143,5 +154,8 @@ function configure(p: Primitives, view: View, report: Signed<Report>, { claims }
     ...(view.configuration === undefined ? {} : { previous: view.configuration.digest }), ...(charter === undefined ? {} : { charter }),
   }
   const sealed = hpkeSeal(p, SUITE, { to: fromBase64(report.body.seal, 'report.seal'), info: sealingContext(head), aad: new Uint8Array(0), plaintext: encodePayload(plan.payload) }, random)
-  return encodeConfiguration(p, signer, { ...head, sealed: { enc: toBase64(sealed.enc), ciphertext: toBase64(sealed.ciphertext) } })
+  const envelope = encodeConfiguration(p, signer, { ...head, sealed: { enc: toBase64(sealed.enc), ciphertext: toBase64(sealed.ciphertext) } })
+  // What no node would read is not logged: a window that ends before it begins, demands beyond the size of an entry.
+  orRefuse(parseConfiguration(p, envelope, keysOf(trust.authority)))
+  return envelope
 }
