@@ -85,7 +85,7 @@ test('whatever is enacted next ends it', () => {
 })
 
 // The property of charter.md section 6.4 with emergencies: what decide allows beyond the charter, a quorum signed in these words, for now.
-test('what decide allows beyond the charter is a running emergency of its quorum, for this charter, in these bounds (2,000 cases)', () => {
+test('what decide allows beyond the charter is a running emergency of its quorum, for this charter, in these bounds', () => {
   const arb = fc.record({
     asset: fc.constantFrom('a-claims', 'b-claims'), can: fc.constantFrom('read' as const, 'use' as const), as: fc.constantFrom(undefined, '/x'), ends: fc.constantFrom(-10, 1, 3600, 14_400, 14_401), uses: fc.constantFrom(undefined, 0, 2),
     who: fc.subarray([...all, 'mallory']), by: fc.constantFrom('same', 'same', 'other'), exactly: fc.boolean(), sequence: fc.constantFrom(1, 2),
@@ -105,6 +105,6 @@ test('what decide allows beyond the charter is a running emergency of its quorum
     allowed++
     const voices = one.by === 'same' ? one.who.filter(party => party !== 'mallory').length : 0
     return voices >= 2 && one.ends > 0 && one.ends <= 14_400 && one.ask.later < one.ends && rest.asset === one.asset && rest.can === one.can && where === one.as && (one.uses === undefined || rest.used < one.uses)
-  }), { numRuns: 2000 })
-  assert.ok(allowed > 20, `${allowed} were allowed`)
+  }), { numRuns: 700 })
+  assert.ok(allowed > 10, `${allowed} were allowed`)
 })
