@@ -18,6 +18,7 @@ import { after, followLast, type Trust } from '@cloister/core/loop/chain'
 import { measured } from '@cloister/core/loop/documents'
 import { orRefuse, Refused } from '@cloister/core/refusal'
 import { generateSigner, nodePrimitives as p, nodeRandom } from '../crypto/node.ts'
+import { fileDisk } from './disk.ts'
 import { followLog } from './log.ts'
 import { openNode } from './node.ts'
 import { openOrchestrator } from './orchestrator.ts'
@@ -68,7 +69,7 @@ const extend = (value: string, text: string) => toHex(p.hash('sha256', new Uint8
 const MEASURED = { '0': extend(ZERO, 'firmware'), '11': extend(ZERO, 'kernel 6.12.95') }
 
 /** A loop around that machine. */
-async function loopOf(tpm: TpmHardware) {
+async function loopOf(tpm: TpmHardware, folder: string) {
   const clock = { now: NOW }
   const log = await testLog(() => clock.now)
   const [signer, authority] = [generateSigner('p256'), generateSigner('ed25519')]
@@ -78,11 +79,11 @@ async function loopOf(tpm: TpmHardware) {
   let planned = 0
   const leaves = followLog(p, log, () => keysOf(trust.authority))
   const orchestrator = openOrchestrator({ p, log: leaves, signer: authority, random: nodeRandom, now: () => clock.now, demands: () => demands, plan: () => ({ ...planAt(clock.now, `configuration ${planned++}`), requires }) })
-  const disk: { text?: string } = {}
+  const disk = fileDisk(join(folder, 'node.json'))
   const events: string[] = []
   const start = (hardware: TpmHardware) => openNode({
     p, trust, signer, hardware, evidence: { aks: [tpm.akName] }, random: nodeRandom, now: () => clock.now,
-    disk: { read: async () => disk.text, write: async text => { disk.text = text } },
+    disk,
     host: { state: async () => hostState(), activate: async (payload, digest) => { events.push(`${fromUtf8(payload.files[0]?.content ?? new Uint8Array())} with PCR 13 ${await hardware.register?.read()} ${digest}`) } },
     link: { challenge: async node => orRefuse(orchestrator.challenge(node)), leaves: from => orchestrator.leaves(trust.node, from), deliver: (delivery, from) => orchestrator.answer(trust.node, delivery, from) },
   })
@@ -94,7 +95,7 @@ const refusedWith = (...codes: string[]) => (error: unknown) => error instanceof
 test('a real TPM: measured before it is active, quoted, and judged by our own verifier', { skip, timeout: 120_000 }, async t => {
   const at = await machine(t)
   const tpm = await at.open()
-  const one = await loopOf(tpm)
+  const one = await loopOf(tpm, at.folder)
   const first = await one.start(tpm).turn()
   const second = await one.start(tpm).turn()
   const [value, next] = [after(p, ZERO, first), after(p, after(p, ZERO, first), second)]
@@ -159,23 +160,23 @@ test('a real TPM certifies the lock, and our verifier reads it', { skip, timeout
 test('a real TPM set back by its host: with the disk the log notices, alone the disk does', { skip, timeout: 120_000 }, async t => {
   const at = await machine(t)
   const tpm = await at.open()
-  const one = await loopOf(tpm)
+  const one = await loopOf(tpm, at.folder)
   await one.start(tpm).turn()
-  const before = one.disk.text ?? ''
+  const before = await one.disk.read() ?? assert.fail()
   await at.save('before')
   await at.boot()
   await one.start(tpm).turn()
-  const newest = one.disk.text ?? ''
+  const newest = await one.disk.read() ?? assert.fail()
   // The disk alone: the lock has moved on.
-  one.disk.text = before
+  await one.disk.write(before)
   await assert.rejects(one.start(tpm).turn(), refusedWith('loop.rollback'))
   // The TPM alone: the disk remembers another lock.
   await at.setBack('before')
   await at.boot()
-  one.disk.text = newest
+  await one.disk.write(newest)
   await assert.rejects(one.start(tpm).turn(), refusedWith('loop.rollback'))
   // Both: for the machine nothing happened. The log holds a report that this disk does not know.
-  one.disk.text = before
+  await one.disk.write(before)
   one.clock.now += 1
   await assert.rejects(one.start(tpm).turn(), refusedWith('loop.fork'))
   assert.equal(one.events.length, 2)
