@@ -1,12 +1,18 @@
 // Emergencies through the broker: acts until the quorum is there, releases until the end, and nothing after it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Act } from '@cloister/core/charter/acts'
+import { charterDigest } from '@cloister/core/charter/canonical'
 import { emergencySubject, type Emergency } from '@cloister/core/charter/emergency'
 import { emergencyLine } from '@cloister/core/charter/explain'
 import type { Charter, Grant } from '@cloister/core/charter/types'
+import { formatKey } from '@cloister/core/crypto/keys'
 import { orRefuse } from '@cloister/core/refusal'
 import { parseReceipt } from '@cloister/core/receipt/receipt'
+import { generateSigner, nodePrimitives as p, type LocalSigner } from '../crypto/node.ts'
 import type { Broker } from './broker.ts'
+import { step } from './machine.ts'
+import { keys as keysOf, stateOf } from './state.ts'
 import { actOf, charterJson, codeOf, newWorld, ready, run, START, successor, wire, type World } from './world.fixture.ts'
 
 const at = (seconds: number) => `${new Date((START + seconds) * 1000).toISOString().slice(0, 19)}Z`
@@ -98,3 +104,28 @@ test('no more than a few run at once, and no party fills the place of others', a
   orRefuse(await say(two, other, 'bravo', emergencySubject(1, { ...GRANT, until: at(64) })))
   assert.equal(codeOf(await run(two, other, asked)), 'ok')
 })
+test('what no log takes is refused by itself, before anything is written', () => {
+  const keys = Array.from({ length: 9 }, () => generateSigner('ml-dsa-65'))
+  const worldOfCarol = (need: number) => newWorld({ uses: 9, edit: charter => {
+    const parties = charter['parties'] as Record<string, { keys: string[]; need?: number }> // the fixture's own
+    parties['carol'] = { keys: keys.map(one => formatKey(one.publicKey)), need }
+    charter['change'] = { ...(charter['change'] as object), emergency: { of: ['carol'], need: 1, lasts: '4h' } } // the fixture's own
+  } })
+  const world = worldOfCarol(9)
+  const outcome = step({ p, references: [], distrust: {}, nonceSeconds: 60 }, stateOf(new Map(recordsOf(world.charter))), { kind: 'act', act: actBy(world, keys[0] ?? assert.fail()), now: START, head: { time: START, witnesses: 1, size: 1 }, next: 1 })
+  assert.equal(codeOf(outcome.reply), 'ok')
+  const waiting = keys.slice(0, 8).map(one => actBy(world, one))
+  const full = step({ p, references: [], distrust: {}, nonceSeconds: 60 }, stateOf(new Map(recordsOf(world.charter, waiting))), { kind: 'act', act: actBy(world, keys[8] ?? assert.fail()), now: START, head: { time: START, witnesses: 1, size: 1 }, next: 1 })
+  assert.deepEqual([codeOf(full.reply), full.effects.length, full.changes.length], ['broker.request', 0, 0])
+  const easy = worldOfCarol(1)
+  const loud = step({ p, references: [], distrust: {}, nonceSeconds: 60 }, stateOf(new Map(recordsOf(easy.charter, keys.slice(0, 8).map(one => actBy(easy, one))))), { kind: 'act', act: actBy(easy, keys[8] ?? assert.fail()), now: START, head: { time: START, witnesses: 1, size: 1 }, next: 1 })
+  assert.equal(codeOf(loud.reply), 'ok', 'one key was enough: the others fill nothing')
+})
+
+const actBy = (world: World, signer: LocalSigner) => actOf({ ...world, parties: { carol: signer } }, 'carol', 'emergency', world.charter, emergencySubject(1, GRANT))
+/** A lineage as the state holds it, with acts of an emergency that wait. */
+function recordsOf(charter: Charter, emergencyActs: readonly Act[] = []): [string, unknown][] {
+  const lineage = charterDigest(p, charter)
+  const versions = Object.fromEntries(Object.entries(charter.assets).map(([name, { owner }]) => [name, { owner, version: 1 }]))
+  return [[keysOf.lineage(lineage), { lineage, digest: lineage, epoch: 1, history: [lineage], enactedAt: START, enacted: { index: 0 }, revoked: false, revokedAssets: [], revokedPrograms: [], revocations: [], versions, emergencyActs }], [keysOf.charter(lineage), { lineage, charter, enacted: { index: 0 } }]]
+}

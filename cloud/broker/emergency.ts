@@ -3,7 +3,7 @@
  * logged, and from then on `decide` knows the grant until it ends. What an emergency may be is `core/charter/emergency`.
  */
 import { emergencyAgreed } from '@cloister/core/charter/emergency'
-import type { Act } from '@cloister/core/charter/acts'
+import { countingActs, type Act } from '@cloister/core/charter/acts'
 import { refuse, orRefuse, Refused } from '@cloister/core/refusal'
 import type { Event, Outcome, Rules } from './events.ts'
 import { checkAct, newest, setLineage, withOpenAct } from './lineage.ts'
@@ -24,7 +24,7 @@ export function emergency(rules: Rules, state: State, { act, now, next, head }: 
   const wanted = (lineage.emergencyCount ?? 0) + 1
   if (sequence !== wanted) refuse('emergency.bounds', 'act.subject', `number ${wanted}`, String(sequence), 'each emergency is a new act, with the next number')
   const changed: Lineage = agreed.ok ? running(lineage, { ...agreed.value, logged: { index: next } }, now) : { ...lineage, emergencyActs: acts }
-  const signed = acts.filter(one => one.subject === act.subject)
+  const signed = countingActs(rules.p, [charter], acts.filter(one => one.subject === act.subject), of)
   return {
     changes: setLineage(changed),
     effects: [{

@@ -334,3 +334,22 @@ test('nobody fills the place of others: a stranger who proposes itself, or a par
   orRefuse(await say(world, broker, 'bravo', 'approve', next))
   assert.equal(codeOf(await say(world, broker, 'bravo', 'enact', next)), 'ok')
 })
+
+test('a change of many things is proposed and enacted, though its lines fill no receipt; nothing else is refused with what is too long', async () => {
+  const world = newWorld({ uses: 9, edit: charter => {
+    const assets = charter['assets'] as Record<string, object> // the fixture's own
+    const grants = charter['grants'] as object[] // the fixture's own
+    for (let i = 0; i < 700; i++) {
+      assets[`more-${i}`] = { owner: 'alpha', kind: 'data' }
+      grants.push({ asset: `more-${i}`, to: 'match', can: 'read' })
+    }
+  } })
+  const broker = await ready(world)
+  const next = successor(world.charter, charter => { for (const grant of charter.grants) if (grant.asset.startsWith('more')) grant.until = '2040-01-01T00:00:00Z' })
+  const [proposed, released] = await Promise.all([propose(world, broker, next), run(world, broker)])
+  assert.deepEqual([codeOf(proposed), codeOf(released)], ['ok', 'ok'])
+  assert.deepEqual(orRefuse(parseReceipt(String(orRefuse(proposed)['receipt']))).predicate['touched'], ['700 changes: the charter shows them'])
+  orRefuse(await say(world, broker, 'alpha', 'approve', next))
+  orRefuse(await say(world, broker, 'alpha', 'enact', next))
+  assert.equal(codeOf(await run(world, broker)), 'ok')
+})

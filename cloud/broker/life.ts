@@ -2,6 +2,7 @@
  * The life of a charter in the broker (charter.md section 7): founded, proposed, approved, vetoed, enacted, revoked. What
  * a change touches and who must sign is `core/charter`; here stands what happens to state and log.
  */
+import { utf8 } from '@cloister/core/bytes/text'
 import { actsSatisfy, countingActs, founded, signers, type Act } from '@cloister/core/charter/acts'
 import { charterDigest, programIdentity } from '@cloister/core/charter/canonical'
 import { own } from '@cloister/core/charter/parse'
@@ -51,7 +52,7 @@ export function propose(rules: Rules, state: State, event: Event & { readonly ch
   const proposal: Proposal = { lineage: lineage.lineage, digest, charter: proposed, by, acts: [], proposed: { index: next } }
   return {
     changes: [{ key, value: proposal }],
-    effects: [logCharter('proposed', lineage.lineage, digest, { epoch: proposed.epoch, prev: lineage.digest, change: reviewed.change, touched: reviewed.lines, party: act.party, act })],
+    effects: [logCharter('proposed', lineage.lineage, digest, { epoch: proposed.epoch, prev: lineage.digest, change: reviewed.change, touched: linesIn(reviewed, LINES_BYTES), party: act.party, act })],
     reply: { logged: proposal.proposed, body },
   }
 }
@@ -221,11 +222,15 @@ function logEnacted(rules: Rules, { lineage, charter, acts, prev, reviewed, noti
   const counting = (verb: Act['verb']) => countingActs(rules.p, prev === undefined ? [charter] : [prev, charter], acts.filter(act => act.verb === verb), parties)
   const vetoes = counting('veto')
   const predicate = { epoch: charter.epoch, ...(charter.prev === undefined ? {} : { prev: charter.prev }), change: reviewed?.change ?? 'founded', approvals: counting('approve'), ...(vetoes.length === 0 ? {} : { vetoes }), ...(notice === undefined ? {} : { notice }) }
-  const size = JSON.stringify(predicate).length
+  const size = bytesOf(predicate)
   if (size > RECEIPT_BYTES) refuse('charter.limit', 'acts', `approvals of at most ${RECEIPT_BYTES} bytes in one receipt`, `${size}`, 'let fewer parties sign with keys of ML-DSA')
-  const { touched, room } = { touched: reviewed?.lines ?? [], room: RECEIPT_BYTES - size }
-  return logCharter('enacted', lineage.lineage, lineage.digest, { ...predicate, touched: JSON.stringify(touched).length > room ? [`${touched.length} changes: see the proposal`] : touched })
+  return logCharter('enacted', lineage.lineage, lineage.digest, { ...predicate, touched: reviewed === undefined ? [] : linesIn(reviewed, Math.min(LINES_BYTES, RECEIPT_BYTES - size)) })
 }
+
+/** The lines of a review as a receipt has room for them. They are words for people; the charters say the same. */
+const linesIn = ({ lines }: Review, room: number): readonly string[] => (bytesOf(lines) <= room ? lines : [`${lines.length} changes: the charter shows them`])
+
+const bytesOf = (value: unknown): number => utf8(JSON.stringify(value)).length
 
 function logCharter(verb: string, lineage: Hash, digest: Hash, predicate: Record<string, unknown>): Effect {
   return { do: 'log', verb, subject: [{ name: 'charter', digest: { sha256: digest.slice('sha256:'.length) } }], predicate: { lineage, charter: digest, ...predicate } }
@@ -236,3 +241,4 @@ const unique = <T extends string>(names: readonly T[]) => [...new Set(names)].so
 const PROPOSALS_MAX = 8
 /** What a receipt may hold beside its frame: an entry of the log has at most 65,535 bytes, and base64 takes a third more. */
 const RECEIPT_BYTES = 47_000
+const LINES_BYTES = 24_000

@@ -6,6 +6,7 @@
  * The order of things is the shell's duty (broker.ts): changes and log entries are durable in one transaction, the log's
  * new head is witnessed, and only then a `seal` effect is carried out.
  */
+import { utf8 } from '@cloister/core/bytes/text'
 import { attempt, refuse } from '@cloister/core/refusal'
 import { deposit } from './assets.ts'
 import type { Event, Outcome, Rules, Step } from './events.ts'
@@ -25,11 +26,20 @@ export function step(rules: Rules, state: State, event: Event): Step {
   const result = attempt(() => {
     checkClock(state, event)
     const outcome = dispatch(rules, state, event)
+    checkEntries(outcome)
     return withClock(state, event, { ...outcome, changes: [...outcome.changes, ...charge(rules.quotas ?? QUOTAS, state, event, outcome)] })
   })
   if (!result.ok) return { state, changes: [], effects: [], reply: result }
   const { changes, effects, reply } = result.value
   return { state: after(state, changes), changes, effects, reply: { ok: true, value: reply } }
+}
+
+/** An entry that no log takes is refused here, so that what was asked at the same time goes on. */
+function checkEntries({ effects }: Outcome): void {
+  for (const effect of effects) {
+    const size = effect.do === 'log' ? utf8(JSON.stringify([effect.subject, effect.predicate])).length : 0
+    if (size > RECEIPT_BYTES_MAX) refuse('broker.request', 'receipt', `at most ${RECEIPT_BYTES_MAX} bytes to state`, String(size), 'ask for less at once')
+  }
 }
 
 function dispatch(rules: Rules, state: State, event: Event): Outcome {
@@ -69,6 +79,9 @@ function tick(state: State, event: Event): Outcome {
 
 /** How long after its release a guest may log the receipts of its run. */
 const SESSION_SECONDS = 7 * 86_400
+
+/** Of an entry's 65,535 bytes: base64 takes a third more, and the frame has a signature. */
+const RECEIPT_BYTES_MAX = 48_000
 
 /** How far the clock may step back (a correction by the time service) before the broker stands still. */
 export const CLOCK_BACK_SECONDS = 60
