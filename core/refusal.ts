@@ -39,7 +39,7 @@ export const REFUSAL_CODES = [
   // shares: k of n
   'share.threshold', 'share.form', 'share.index', 'share.false', 'share.too-few',
   // broker, store, provider, guest
-  'broker.nonce', 'broker.replay', 'broker.request', 'broker.quota', 'asset.unknown', 'asset.key-missing', 'asset.digest', 'store.full', 'store.corrupt', 'store.locked', 'store.unavailable',
+  'broker.nonce', 'broker.replay', 'broker.request', 'broker.quota', 'broker.backup', 'asset.unknown', 'asset.key-missing', 'asset.digest', 'store.full', 'store.corrupt', 'store.locked', 'store.unavailable',
   'guest.failed', 'guest.protocol', 'guest.timeout', 'provider.host',
   // loop: a node's reports and configurations
   'loop.document', 'loop.node', 'loop.skip', 'loop.rollback', 'loop.fork', 'loop.replay', 'loop.state', 'loop.window',

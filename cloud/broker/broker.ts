@@ -10,27 +10,32 @@
  */
 import { toBase64 } from '@cloister/core/bytes/base64'
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
-import { hashOf } from '@cloister/core/charter/canonical'
+import type { Act } from '@cloister/core/charter/acts'
+import { charterDigest, hashOf } from '@cloister/core/charter/canonical'
 import type { Hash } from '@cloister/core/charter/types'
 import type { Primitives, Random } from '@cloister/core/crypto/primitives'
 import type { Evidence } from '@cloister/core/evidence/claims'
-import type { JsonObject } from '@cloister/core/bytes/json'
+import { parseJsonObject, type JsonObject } from '@cloister/core/bytes/json'
 import type { Logged } from '@cloister/core/enacted'
+import { takeShares } from '@cloister/core/recovery'
 import { encodeReceipt, parseReceipt, verifyReceiptSignature } from '@cloister/core/receipt/receipt'
 import { attempt, attemptAsync, orRefuse, refusalOf, Refused, refuse, type Result } from '@cloister/core/refusal'
 import { helloData } from '@cloister/core/seal/binding'
+import { restKeyOf } from '@cloister/core/seal/recovery'
 import { sealRelease } from '@cloister/core/seal/release'
 import { openLedger, type Head, type Ledger } from '../ledger/ledger.ts'
 import type { Witness } from '../ledger/witness.ts'
 import type { Store } from '../store/store.ts'
 import { openDeposit, sealedDigest } from './deposit.ts'
-import { openBytes, openIdentity, sealBytes, type Identity } from './identity.ts'
+import { openIdentity, type Identity } from './identity.ts'
 import { newest } from './lineage.ts'
 import { step } from './machine.ts'
 import type { Challenge, DepositRequest, Effect, Event, Reply, Rules } from './events.ts'
 import { makeNonce, readNonce } from './nonce.ts'
-import { actRequest, foundRequest, helloRequest, joinRequest, proposalRequest, putRequest, receiptRequest, releaseRequest, type PutRequest } from './requests.ts'
+import { actRequest, foundRequest, helloRequest, joinRequest, proposalRequest, putRequest, receiptRequest, recoverRequest, releaseRequest, type PutRequest } from './requests.ts'
 import { JOIN, ownMeasurement, sealIdentity } from './join.ts'
+import { backupOf, backupTag, checkBackup, RECOVER, RECOVER_BYTES_MAX, RECOVER_SECONDS, type Backup, type Returned } from './recovery.ts'
+import { keepRoot, needsReroot, newRoot, openDepositAtRest, rerootFor, restKey, sealDepositAtRest, type Reroot } from './roots.ts'
 import { keys, read, stateOf, type Change, type RunningEmergency, type State } from './state.ts'
 
 /** The machine that the broker runs in. */
@@ -81,6 +86,10 @@ export interface Broker {
   propose(body: JsonObject): Answer
   act(body: JsonObject): Answer
   deposit(body: JsonObject): Answer
+  /** Everything another broker needs to bring a lineage back, public or sealed. */
+  backup(lineage: Hash): Answer
+  /** Bring a lineage back from its backup, with shares that its parties gave to this broker. */
+  recover(body: JsonObject): Answer
   charter(lineage: Hash): Answer
   /** Charters of all epochs, first to newest, the receipts of their enactments, and of the emergencies of the newest. */
   epochs(lineage: Hash): Answer
@@ -138,6 +147,7 @@ class LocalBroker implements Broker {
       const request = helloRequest(body)
       const evidence = machine.report(helloData(p, { nonce: request.nonce, seal: this.seal, sign: this.key }))
       const self = { evidence, key: this.key, seal: toBase64(this.seal), policy: this.ledger.policyText() }
+      if (request.recover) return { ...self, challenge: toBase64(makeNonce(p, this.#identity.challengeKey, { issuedAt: clock(), size: 0 }, RECOVER, random)) }
       if (request.join) return { ...self, challenge: toBase64(makeNonce(p, this.#identity.challengeKey, { issuedAt: clock(), size: 0 }, JOIN, random)) }
       if (request.charter === undefined) return self
       const { text, size } = orRefuse(await this.#freshHead())
@@ -197,7 +207,11 @@ class LocalBroker implements Broker {
   }
 
   async found(body: JsonObject): Answer {
-    const read = attempt(() => foundRequest(body))
+    const { p, random } = this.#options
+    const read = attempt(() => {
+      const request = foundRequest(body)
+      return { ...request, root: newRoot(p, this.#identity.restKey, charterDigest(p, request.charter), request.charter, random) }
+    })
     return read.ok ? this.#told(about => ({ ...about, kind: 'found', ...read.value })) : read
   }
 
@@ -212,12 +226,14 @@ class LocalBroker implements Broker {
   async act(body: JsonObject): Answer {
     const read = attempt(() => actRequest(body))
     if (!read.ok) return read
-    if (read.value.verb === 'enact') await this.tick()
-    return this.#told(about => ({ ...about, kind: 'act', act: read.value }))
+    if (read.value.verb !== 'enact') return this.#told(about => ({ ...about, kind: 'act', act: read.value }))
+    await this.tick()
+    const reroot = await attemptAsync(() => this.#rerootFor(read.value))
+    return reroot.ok ? this.#told(about => ({ ...about, kind: 'act', act: read.value, ...(reroot.value === undefined ? {} : { reroot: reroot.value }) })) : reroot
   }
 
   async deposit(body: JsonObject): Answer {
-    const read = attempt(() => this.#keep(putRequest(body)))
+    const read = await attemptAsync(() => this.#keep(putRequest(body)))
     return read.ok ? this.#told(about => ({ ...about, kind: 'deposit', request: read.value })) : read
   }
 
@@ -240,6 +256,32 @@ class LocalBroker implements Broker {
       const enactments = await Promise.all(records.map(async ({ enacted, proposed }) => ({ ...await this.#logged(enacted.index), ...(proposed === undefined ? {} : { proposed: await this.#logged(proposed.index) }) })))
       return { charters: records.map(({ charter }) => charter), enactments, emergencies: await this.#emergencies(found.emergencies ?? []) }
     })
+  }
+
+  async backup(lineage: Hash): Answer {
+    return attemptAsync(async () => {
+      const head = orRefuse(await this.#freshHead())
+      const state = await this.#state()
+      const parts = backupOf(state, lineage)
+      const enactments = await Promise.all(parts.standing.history.map(digest => this.#logged(read.charter(state, digest)?.enacted.index ?? refuse('store.corrupt', keys.charter(digest), 'a charter of the lineage', 'none'))))
+      // What the log holds beyond this head is beyond this backup too.
+      const body: Omit<Backup, 'tag'> = { backup: 1, lineage, ...parts, enactments, log: { policy: this.ledger.policyText(), head: head.text, range: (await this.ledger.range(head.size)).map(toBase64) } }
+      const said = parseJsonObject(JSON.stringify(body), { bytes: RECOVER_BYTES_MAX, depth: 24, entries: 1_000_000, string: RECOVER_BYTES_MAX })
+      return { ...body, tag: toBase64(backupTag(this.#options.p, restKey(this.#options.p, this.#identity.restKey, state, lineage), said)) }
+    })
+  }
+
+  async recover(body: JsonObject): Answer {
+    const { p, clock, random } = this.#options
+    const returned = attempt((): Returned => {
+      const request = recoverRequest(body)
+      const issued = readNonce(p, this.#identity.challengeKey, request.nonce, RECOVER)?.issuedAt ?? refuse('broker.nonce', 'nonce', 'a challenge of this broker for a recovery', 'another value', 'ask for one again')
+      if (clock() - issued > RECOVER_SECONDS) refuse('broker.nonce', 'nonce', `a challenge of at most ${RECOVER_SECONDS} s`, `${clock() - issued} s old`, 'ask for one again')
+      const { backup } = request
+      const { root, used } = orRefuse(takeShares(p, backup.lineage, backup.charters, backup.recovery, { seal: this.seal, key: this.key, nonce: request.nonce, secret: this.#identity.seal.secret }, request.given))
+      return { backup, used, ...checkBackup(p, restKeyOf(p, root, backup.lineage), request), root: keepRoot(p, this.#identity.restKey, backup.lineage, root, backup.recovery, random) }
+    })
+    return returned.ok ? this.#told(about => ({ ...about, kind: 'recover', returned: returned.value })) : returned
   }
 
   async tick(): Answer {
@@ -375,22 +417,27 @@ class LocalBroker implements Broker {
     const keys = effect.keys.map(({ asset, version, digest, atRest, lineage, share }) => {
       const now = newest(state, lineage).lineage
       if (now.digest !== charter || now.revoked || now.revokedAssets.includes(asset) || (now.versions[asset]?.version ?? 1) !== version) refuse('charter.superseded', 'charter', 'the charter that was decided on', 'a newer one, or a revocation, while the receipt was logged')
-      return { asset, version, digest, identity: fromUtf8(this.#openAtRest(atRest, restName(lineage, asset, version))), ...(share === undefined ? {} : { share }) }
+      return { asset, version, digest, identity: fromUtf8(openDepositAtRest(p, restKey(p, this.#identity.restKey, state, lineage), lineage, { asset, version }, atRest)), ...(share === undefined ? {} : { share }) }
     })
     return sealRelease(p, this.#identity.signer, effect.to, { charter, epoch, nonce, head, assets: keys.map(key => key.asset) }, keys, random)
   }
 
-  #openAtRest(atRest: string, name: string): Uint8Array {
-    return openBytes(this.#options.p, this.#identity.restKey, Buffer.from(atRest, 'base64'), name) ?? refuse('store.corrupt', name, 'a key sealed by this broker', 'another one')
-  }
-
   /** From the owner's seal to the disk's, never through the machine or the log. */
-  #keep(request: PutRequest): DepositRequest {
+  async #keep(request: PutRequest): Promise<DepositRequest> {
     const { p, random } = this.#options
     const { lineage, asset, version, digest, acts, part } = request
     const identity = openDeposit(p, this.#identity.seal.secret, request, request)
-    const atRest = sealBytes(p, this.#identity.restKey, utf8(identity), restName(lineage, asset, version), random)
-    return { lineage, asset, version, digest, acts, sealedDigest: sealedDigest(p, request), atRest: toBase64(atRest), ...(part === undefined ? {} : { part }) }
+    const atRest = sealDepositAtRest(p, restKey(p, this.#identity.restKey, await this.#state(), lineage), lineage, request, utf8(identity), random)
+    return { lineage, asset, version, digest, acts, sealedDigest: sealedDigest(p, request), atRest, ...(part === undefined ? {} : { part }) }
+  }
+
+  /** A root for those whom the charter names that is about to come into force, where it names others than before. */
+  async #rerootFor(act: Act): Promise<Reroot | undefined> {
+    const { p, random } = this.#options
+    const state = await this.#state()
+    const next = read.proposal(state, act.lineage, act.digest)?.charter
+    const prev = newest(state, act.lineage).charter
+    return next === undefined || !needsReroot(prev, next) ? undefined : rerootFor(p, this.#identity.restKey, state, act.lineage, next, random)
   }
 
   async #newestOf(digest: Hash) {
@@ -467,4 +514,3 @@ const BATCH_MAX = 256
 const TRIES_MAX = 20
 /** A log that nobody has witnessed yet: enough to found a charter on, never enough to release under. */
 const NO_HEAD: Head = { text: '', size: 0, root: new Uint8Array(0), time: 0, witnesses: 0 }
-const restName = (lineage: Hash, asset: string, version: number) => `${lineage}/${asset}/${version}`

@@ -11,6 +11,8 @@ import type { AppraisalPolicy } from '@cloister/core/appraisal/appraise'
 import type { Result } from '@cloister/core/refusal'
 import type { JoinRequest } from './join.ts'
 import type { Quotas } from './quotas.ts'
+import type { Returned } from './recovery.ts'
+import type { Reroot, Root } from './roots.ts'
 import type { KeyShare } from '@cloister/core/seal/release'
 import type { KeyPart } from '@cloister/core/seal/shares'
 import type { Change, LoggedAt, State } from './state.ts'
@@ -49,9 +51,11 @@ export interface Challenge { readonly issuedAt: number; readonly charter: Hash; 
 
 /** `next` is the index that the next entry of the log will have. */
 export type Event = { readonly now: number; readonly head: HeadView; readonly next: number } & (
-  | { readonly kind: 'found'; readonly charter: Charter; readonly acts: readonly Act[] }
+  | { readonly kind: 'found'; readonly charter: Charter; readonly acts: readonly Act[]; readonly root: Root }
   | { readonly kind: 'propose'; readonly charter: Charter; readonly act: Act }
-  | { readonly kind: 'act'; readonly act: Act }
+  /** `reroot`: made by the shell where an enactment needs one. */
+  | { readonly kind: 'act'; readonly act: Act; readonly reroot?: Reroot }
+  | { readonly kind: 'recover'; readonly returned: Returned }
   | { readonly kind: 'deposit'; readonly request: DepositRequest }
   | { readonly kind: 'release' | 'why'; readonly request: ReleaseRequest; readonly challenge: Challenge | undefined }
   | { readonly kind: 'receipt'; readonly receipt: GuestReceipt }

@@ -8,18 +8,20 @@ import type { JsonObject } from '@cloister/core/bytes/json'
 import { attempt, refusalOf, type Refusal, type Result } from '@cloister/core/refusal'
 import { readBounded, readFace, serveApp, type Served, type ServeOptions } from '../ledger/http.ts'
 import type { Answer, Broker } from './broker.ts'
+import { RECOVER_BYTES_MAX } from './recovery.ts'
 import { hashText, LIMITS, readBody } from './requests.ts'
 
 /** The app alone, for tests and for servers of one's own. */
 export function brokerApp(broker: Broker): Hono {
   const app = new Hono()
-  const post = (path: string, ask: (body: JsonObject) => Answer) => app.post(path, async context => {
-    const body = await readRequest(context)
+  const post = (path: string, ask: (body: JsonObject) => Answer, bytesMax: number = LIMITS.bodyBytes) => app.post(path, async context => {
+    const body = await readRequest(context, bytesMax)
     return answer(context, body.ok ? await ask(body.value) : body)
   })
   post('/v1/hello', body => broker.hello(body))
   post('/v1/release', body => broker.release(body))
   post('/v1/join', body => broker.join(body))
+  post('/v1/recover', body => broker.recover(body), RECOVER_BYTES_MAX)
   post('/v1/why', body => broker.why(body))
   post('/v1/receipt', body => broker.receipt(body))
   post('/v1/charters', body => broker.found(body))
@@ -32,6 +34,7 @@ export function brokerApp(broker: Broker): Hono {
   })
   get('/v1/charters/:lineage', lineage => broker.charter(lineage))
   get('/v1/charters/:lineage/epochs', lineage => broker.epochs(lineage))
+  get('/v1/charters/:lineage/backup', lineage => broker.backup(lineage))
   app.get('/v1/log/policy', context => context.text(broker.ledger.policyText()))
   readFace(app, '/log', broker.ledger)
   app.notFound(context => answer(context, { ok: false, refusal: refusalOf('broker.request', 'path', 'a path of this broker', context.req.path) }, 404))
@@ -47,9 +50,9 @@ export async function serveBroker(broker: Broker, { app = brokerApp(broker), ...
   return { ...served, close: () => { clearInterval(ticking); return served.close() } }
 }
 
-async function readRequest(context: Context): Promise<Result<JsonObject>> {
-  const body = await readBounded(context, LIMITS.bodyBytes)
-  return body.ok ? attempt(() => readBody(body.value)) : body
+async function readRequest(context: Context, bytesMax: number): Promise<Result<JsonObject>> {
+  const body = await readBounded(context, bytesMax)
+  return body.ok ? attempt(() => readBody(body.value, bytesMax)) : body
 }
 
 function answer(context: Context, result: Awaited<Answer>, status?: 404 | 500): Response {

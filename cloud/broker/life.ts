@@ -13,11 +13,12 @@ import { rotate } from './assets.ts'
 import { emergency } from './emergency.ts'
 import { checkAct, newest, setLineage, versionsAfter, withOpenAct } from './lineage.ts'
 import type { Effect, Event, HeadView, Outcome, Rules } from './events.ts'
+import { dealtEffects, needsReroot, rerooted, type Reroot, type Root } from './roots.ts'
 import { keys, read, type Change, type Lineage, type Proposal, type State } from './state.ts'
 
 /** Epoch 1: with the approval of every party it is in force at once. Founding again what stands already changes nothing. */
-export function found(rules: Rules, state: State, event: Event & { readonly charter: Charter; readonly acts: readonly Act[] }): Outcome {
-  const { charter, acts, now, next } = event
+export function found(rules: Rules, state: State, event: Event & { readonly charter: Charter; readonly acts: readonly Act[]; readonly root: Root }): Outcome {
+  const { charter, acts, root, now, next } = event
   const lineage = charterDigest(rules.p, charter)
   if (charter.epoch !== 1) refuse('charter.lineage', 'epoch', '1 for a new lineage', String(charter.epoch), 'propose it to its lineage')
   orRefuse(founded(rules.p, charter, lineage, acts))
@@ -28,8 +29,8 @@ export function found(rules: Rules, state: State, event: Event & { readonly char
     revoked: false, revokedAssets: [], revokedPrograms: [], revocations: [], versions: versionsAfter({}, charter, []),
   }
   return {
-    changes: [...setLineage(fresh), { key: keys.charter(lineage), value: { lineage, charter, enacted: { index: next } } }],
-    effects: [logEnacted(rules, { lineage: fresh, charter, acts })],
+    changes: [...setLineage(fresh), { key: keys.charter(lineage), value: { lineage, charter, enacted: { index: next } } }, { key: keys.root(lineage), value: root }],
+    effects: [logEnacted(rules, { lineage: fresh, charter, acts }), ...dealtEffects(rules.p, lineage, lineage, root)],
     reply: { logged: { index: next }, body: { lineage, digest: lineage, epoch: 1 } },
   }
 }
@@ -58,7 +59,7 @@ export function propose(rules: Rules, state: State, event: Event & { readonly ch
 }
 
 /** Approve, veto, enact, revoke, rotate, emergency: whatever a party says about a charter it is in. */
-export function actOn(rules: Rules, state: State, event: Event & { readonly act: Act }): Outcome {
+export function actOn(rules: Rules, state: State, event: ActEvent): Outcome {
   switch (event.act.verb) {
     case 'approve': return approve(rules, state, event)
     case 'veto': return veto(rules, state, event)
@@ -70,7 +71,7 @@ export function actOn(rules: Rules, state: State, event: Event & { readonly act:
   }
 }
 
-type ActEvent = Event & { readonly act: Act }
+type ActEvent = Event & { readonly act: Act; readonly reroot?: Reroot }
 
 function approve(rules: Rules, state: State, { act, next }: ActEvent): Outcome {
   const { lineage, prev, proposal } = pending(rules, state, act, 'approve')
@@ -97,12 +98,13 @@ function veto(rules: Rules, state: State, { act, next }: ActEvent): Outcome {
 }
 
 /** The successor becomes the newest charter: at once nothing moves under the old one, and what was narrowed gets new keys. */
-function enact(rules: Rules, state: State, { act, next, head, now }: ActEvent): Outcome {
+function enact(rules: Rules, state: State, { act, reroot, next, head, now }: ActEvent): Outcome {
   const { lineage, charter, proposal, reviewed } = pending(rules, state, act, 'enact')
   const successor = proposal.charter
   const includedAt = proposal.includedAt ?? refuse('charter.notice', 'proposal', 'a proposal that the witnessed log contains', 'one that is not in it yet', 'try again')
   // The earlier of the two clocks: neither the broker's nor a witness's alone can shorten a notice.
   orRefuse(actsSatisfy(rules.p, { lineage: lineage.lineage, prev: charter, next: successor, digest: act.digest, proposedAt: includedAt }, reviewed, proposal.acts, Math.min(now, head.time)))
+  if (needsReroot(charter, successor) !== (reroot !== undefined)) refuse('broker.request', 'enact', 'a root dealt to those whom the charter names', 'another', 'try again')
   const enacted: Lineage = {
     ...lineage, digest: act.digest, epoch: successor.epoch, history: [...lineage.history, act.digest], enacted: { index: next },
     versions: versionsAfter(lineage.versions, successor, takenBack(charter, successor, reviewed)), revocations: [],
@@ -114,8 +116,9 @@ function enact(rules: Rules, state: State, { act, next, head, now }: ActEvent): 
       ...setLineage(enacted), { key: keys.charter(act.digest), value: { lineage: lineage.lineage, charter: successor, enacted: { index: next }, proposed: proposal.proposed } },
       // Every other proposal stood on the old charter: stale, whoever wanted it.
       ...state.keys(keys.proposals(lineage.lineage)).map(key => ({ key })),
+      ...(reroot === undefined ? [] : rerooted(state, lineage.lineage, reroot)),
     ],
-    effects: [logEnacted(rules, { lineage: enacted, charter: successor, acts: proposal.acts, prev: charter, reviewed, ...noticeOf(proposal, reviewed, head) })],
+    effects: [logEnacted(rules, { lineage: enacted, charter: successor, acts: proposal.acts, prev: charter, reviewed, ...noticeOf(proposal, reviewed, head) }), ...(reroot === undefined ? [] : dealtEffects(rules.p, lineage.lineage, act.digest, reroot.root))],
     reply: { logged: { index: next }, body: { lineage: lineage.lineage, digest: act.digest, epoch: successor.epoch, change: reviewed.change } },
   }
 }

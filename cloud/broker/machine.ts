@@ -13,6 +13,7 @@ import type { Event, Outcome, Rules, Step } from './events.ts'
 import { join } from './join.ts'
 import { actOn, found, propose, included } from './life.ts'
 import { charge, QUOTAS } from './quotas.ts'
+import { recovered } from './recovery.ts'
 import { release, receive, why } from './release.ts'
 import { after, keys, read, type State } from './state.ts'
 
@@ -51,6 +52,7 @@ function dispatch(rules: Rules, state: State, event: Event): Outcome {
     case 'release': return release(rules, state, event)
     case 'why': return why(rules, state, event)
     case 'receipt': return receive(state, event)
+    case 'recover': return recovered(rules, state, event)
     case 'join': return join(rules, state, event)
     case 'tick': return tick(state, event)
   }

@@ -9,17 +9,18 @@ import { utf8 } from '@cloister/core/bytes/text'
 import type { Hash } from '@cloister/core/charter/types'
 import type { Primitives, Random } from '@cloister/core/crypto/primitives'
 import type { JOIN } from './join.ts'
+import type { RECOVER } from './recovery.ts'
 
 export interface Given { readonly issuedAt: number; readonly size: number }
 
 /** @example makeNonce(p, key, { issuedAt: now, size: head.size }, charter, random) // 32 bytes */
-export function makeNonce(p: Primitives, key: Uint8Array, given: Given, charter: Hash | typeof JOIN, random: Random): Uint8Array {
+export function makeNonce(p: Primitives, key: Uint8Array, given: Given, charter: Hash | typeof JOIN | typeof RECOVER, random: Random): Uint8Array {
   const front = concat(u40(given.issuedAt), u40(given.size), random(6))
   return concat(front, seal(p, key, front, charter))
 }
 
 /** What a challenge of ours says, or undefined when it is not ours or not for this charter. */
-export function readNonce(p: Primitives, key: Uint8Array, nonce: Uint8Array, charter: Hash | typeof JOIN): Given | undefined {
+export function readNonce(p: Primitives, key: Uint8Array, nonce: Uint8Array, charter: Hash | typeof JOIN | typeof RECOVER): Given | undefined {
   if (nonce.length !== NONCE_BYTES) return undefined
   const front = nonce.subarray(0, FRONT_BYTES)
   return equal(nonce.subarray(FRONT_BYTES), seal(p, key, front, charter)) ? { issuedAt: number(front.subarray(0, 5)), size: number(front.subarray(5, 10)) } : undefined

@@ -133,7 +133,7 @@ function decideAll(rules: Rules, state: State, view: View, request: ReleaseReque
     const current = after(state, debits)
     const { charter, epoch, program, facts, nonce } = request
     const decision = orRefuse(decide(rules.p, view, { charter, epoch, program, facts, nonce, ...wanted }, { claims: appraisal.claims, tcb: appraisal.tcb },
-      (grant, window, emergency) => read.budget(current, budgetName(rules, view.lineage, grant, emergency), windowName(grant, window)), now))
+      (grant, window, emergency) => read.budget(current, view.lineage, budgetName(rules, view.lineage, grant, emergency), windowName(grant, window)), now))
     decisions.push(decision)
     debits = [...debits, ...debit(rules, current, view.lineage, decision)]
   }
@@ -141,12 +141,17 @@ function decideAll(rules: Rules, state: State, view: View, request: ReleaseReque
 }
 
 /** Spent twice over: in the window, and in the total, so that a budget added or changed later finds what was spent before. */
-function debit(rules: Rules, state: State, lineage: Hash, { grant, window, debit: cost, emergency }: Decision): Change[] {
-  const name = budgetName(rules, lineage, grant, emergency?.sequence)
-  return [...new Set([windowName(grant, window), TOTAL])].map(where => {
-    const spent = read.budget(state, name, where)
-    return { key: keys.budget(name, where), value: { ...spent, uses: spent.uses + cost.uses, epsilon: spent.epsilon + cost.epsilon } }
+function debit(rules: Rules, state: State, lineage: Hash, decision: Decision): Change[] {
+  return placesOf(rules, lineage, decision).map(([name, where]) => {
+    const spent = read.budget(state, lineage, name, where)
+    return { key: keys.budget(lineage, name, where), value: { ...spent, uses: spent.uses + decision.debit.uses, epsilon: spent.epsilon + decision.debit.epsilon } }
   })
+}
+
+/** Where a decision is counted: its budget, in the window and in the total. */
+function placesOf(rules: Rules, lineage: Hash, { grant, window, emergency }: Decision): (readonly [string, string])[] {
+  const name = budgetName(rules, lineage, grant, emergency?.sequence)
+  return [...new Set([windowName(grant, window), TOTAL])].map(where => [name, where] as const)
 }
 
 const TOTAL = 'total'
@@ -186,6 +191,8 @@ function predicateOf(rules: Rules, request: ReleaseRequest, { lineage, charter, 
       ...(decisions[i]?.emergency === undefined ? {} : { emergency: decisions[i].emergency.sequence }), ...(share === undefined ? {} : { share: partOf(rules.p, share) }),
     })),
     outputs: outputsOf(decisions.map(decision => decision.grant)),
+    // What it cost, so that whoever brings the lineage back elsewhere can count it again.
+    debits: decisions.flatMap(decision => placesOf(rules, lineage.lineage, decision).map(([budget, window]) => ({ budget, window, ...decision.debit }))),
     guest: { seal: `sha256:${toHex(rules.p.hash('sha256', request.guest.seal))}`, sign: request.guest.sign },
     nonce: toBase64(request.nonce), head: toBase64(challenge.root), evidence: evidenceDigest(rules.p, request.evidence), ear: appraisal.ear,
     simulated: appraisal.claims.simulated, time: now, ...inEmergency(decisions),

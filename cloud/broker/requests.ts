@@ -12,25 +12,57 @@ import type { Charter, Grant, Hash } from '@cloister/core/charter/types'
 import { parseKey } from '@cloister/core/crypto/keys'
 import { parseEvidence } from '@cloister/core/evidence/index'
 import { orRefuse, refuse } from '@cloister/core/refusal'
+import { SHARES_MAX } from '@cloister/core/crypto/shamir'
+import type { Given } from '@cloister/core/recovery'
+import { parseRecovery } from '@cloister/core/seal/recovery'
 import { parseSplit, type KeyPart } from '@cloister/core/seal/shares'
 import type { ReleaseRequest } from './events.ts'
 import type { JoinRequest } from './join.ts'
+import type { Backup, RecoverRequest } from './recovery.ts'
 
 /** Every limit on what comes in. */
-export const LIMITS = { bodyBytes: 1 << 20, depth: 16, entries: 20_000, assets: 64, facts: 64, acts: 256, receiptBytes: 60_000, identityBytes: 8_192 } as const
+export const LIMITS = { bodyBytes: 1 << 20, depth: 16, entries: 20_000, assets: 64, facts: 64, acts: 256, receiptBytes: 60_000, epochs: 10_000, entriesLater: 100_000, identityBytes: 8_192 } as const
 
 /** The object in a request's body. */
-export function readBody(text: string | Uint8Array): JsonObject {
-  return parseJsonObject(text, { bytes: LIMITS.bodyBytes, depth: LIMITS.depth, entries: LIMITS.entries, string: LIMITS.bodyBytes })
+export function readBody(text: string | Uint8Array, bytesMax: number = LIMITS.bodyBytes): JsonObject {
+  const larger = Math.max(1, bytesMax / LIMITS.bodyBytes)
+  return parseJsonObject(text, { bytes: bytesMax, depth: LIMITS.depth, entries: LIMITS.entries * larger, string: bytesMax })
 }
 
-export interface HelloRequest { readonly nonce: Uint8Array; readonly charter?: Hash; readonly join: boolean }
+export interface HelloRequest { readonly nonce: Uint8Array; readonly charter?: Hash; readonly join: boolean; readonly recover: boolean }
 
 export function helloRequest(body: JsonObject): HelloRequest {
-  fields(body, ['nonce'], ['charter', 'join'])
-  const join = body['join'] ?? false
-  if (typeof join !== 'boolean') refuse('broker.request', 'join', 'true or false', kindOf(join))
-  return { nonce: bytes(body, 'nonce', 16, 64), join, ...(body['charter'] === undefined ? {} : { charter: hash(body, 'charter') }) }
+  fields(body, ['nonce'], ['charter', 'join', 'recover'])
+  const said = (name: string) => { const value = body[name] ?? false; return typeof value === 'boolean' ? value : refuse('broker.request', name, 'true or false', kindOf(value)) }
+  return { nonce: bytes(body, 'nonce', 16, 64), join: said('join'), recover: said('recover'), ...(body['charter'] === undefined ? {} : { charter: hash(body, 'charter') }) }
+}
+
+/** The parts that a backup's tag covers are checked for form where they are used, after the tag: until then only what the shares need is read. */
+export function recoverRequest(body: JsonObject): RecoverRequest {
+  fields(body, ['nonce', 'backup', 'given', 'head', 'entries'], [])
+  const backup = object(body, 'backup')
+  fields(backup, ['backup', 'lineage', 'standing', 'charters', 'enactments', 'deposits', 'spent', 'recovery', 'log', 'tag'], [], 'backup.')
+  const charters = list(backup['charters'], 'backup.charters', LIMITS.epochs).map(charterOf)
+  return {
+    nonce: bytes(body, 'nonce', 32, 32), head: textIn(body, 'head', LIMITS.bodyBytes),
+    entries: list(body['entries'], 'entries', LIMITS.entriesLater).map((one, i) => fromBase64(typeof one === 'string' ? one : refuse('broker.request', `entries[${i}]`, 'base64', kindOf(one)), `entries[${i}]`)),
+    given: list(body['given'], 'given', SHARES_MAX).map((one, i) => givenOf(one, `given[${i}]`)),
+    said: backup,
+    // What the old broker wrote, if its tag holds; and `checkBackup` looks at that first.
+    backup: { ...backup as unknown as Backup, lineage: hash(backup, 'lineage'), charters, recovery: parseRecovery(backup['recovery'], 'backup.recovery'), tag: textIn(backup, 'tag', 64, 'backup.') },
+  }
+}
+
+function givenOf(value: Json, at: string): Given {
+  if (!isObject(value)) return refuse('broker.request', at, 'a share and its acts', kindOf(value))
+  const share = object(value, 'share')
+  fields(share, ['party', 'enc', 'ciphertext'], [], `${at}.share.`)
+  return { share: { party: name(share, 'party', `${at}.share.`), enc: textIn(share, 'enc', 8192, `${at}.share.`), ciphertext: textIn(share, 'ciphertext', 8192, `${at}.share.`) }, acts: list(value['acts'], `${at}.acts`, LIMITS.acts).map((act, i) => parseAct(act, `${at}.acts[${i}]`)) }
+}
+
+function textIn(body: JsonObject, key: string, most: number, at = ''): string {
+  const value = body[key]
+  return typeof value === 'string' && value.length <= most ? value : refuse('broker.request', `${at}${key}`, `a text of at most ${most} characters`, kindOf(value))
 }
 
 export function joinRequest(body: JsonObject): JoinRequest {

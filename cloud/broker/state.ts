@@ -9,6 +9,7 @@ import type { Act } from '@cloister/core/charter/acts'
 import type { Emergency } from '@cloister/core/charter/emergency'
 import type { Charter, Hash, Name } from '@cloister/core/charter/types'
 import type { Used } from './quotas.ts'
+import type { Root } from './roots.ts'
 import type { KeyShare } from '@cloister/core/seal/release'
 
 export interface State {
@@ -65,7 +66,7 @@ export interface Proposal {
   readonly ended?: true
 }
 
-/** An asset's key as it lies at rest: encrypted under the broker's own key. */
+/** An asset's key as it lies at rest: encrypted under a key of its lineage's root (`roots.ts`). */
 export interface Deposit {
   readonly asset: Name
   readonly owner: Name
@@ -95,7 +96,9 @@ export const keys = {
   deposits: (lineage: Hash) => `broker/asset/${lineage}/`,
   deposit: (lineage: Hash, asset: Name, owner: Name, version: number) => `broker/asset/${lineage}/${asset}/${owner}/${version}`,
   session: (sign: string) => `broker/session/${sign}`,
-  budget: (budget: string, window: string) => `broker/budget/${budget}/${window}`,
+  budgets: (lineage: Hash) => `broker/budget/${lineage}/`,
+  budget: (lineage: Hash, budget: string, window: string) => `broker/budget/${lineage}/${budget}/${window}`,
+  root: (lineage: Hash) => `broker/root/${lineage}`,
   used: (nonce: string) => `broker/used/${nonce}`,
 }
 
@@ -109,7 +112,8 @@ export const read = {
   proposals: (state: State, lineage: Hash) => state.keys(keys.proposals(lineage)).map(key => state.get(key) as Proposal), // written by life.ts
   deposit: (state: State, lineage: Hash, asset: Name, owner: Name, version: number) => state.get(keys.deposit(lineage, asset, owner, version)) as Deposit | undefined, // written by assets.ts
   session: (state: State, sign: string) => state.get(keys.session(sign)) as Session | undefined, // written by release.ts
-  budget: (state: State, budget: string, window: string) => (state.get(keys.budget(budget, window)) as Spending | undefined) ?? { uses: 0, bytes: 0, epsilon: 0 }, // written by release.ts
+  root: (state: State, lineage: Hash) => state.get(keys.root(lineage)) as Root | undefined, // written by life.ts and recovery.ts
+  budget: (state: State, lineage: Hash, budget: string, window: string) => (state.get(keys.budget(lineage, budget, window)) as Spending | undefined) ?? { uses: 0, bytes: 0, epsilon: 0 }, // written by release.ts
   quota: (state: State, lineage: Hash) => state.get(keys.quota(lineage)) as Used | undefined, // written by quotas.ts
   used: (state: State, nonce: string) => state.get(keys.used(nonce)) as { until: number } | undefined, // written by release.ts
 }

@@ -16,6 +16,7 @@ import { checkpointText, parseCheckpoint, type Checkpoint } from '@cloister/core
 import { formatNote, logKey, signNote, type Note } from '@cloister/core/log/note'
 import { flatPolicy, formatPolicy, NOBODY, verifyCheckpoint, verifyLogSignature, type LogPolicy } from '@cloister/core/log/policy'
 import { formatProof } from '@cloister/core/log/proof'
+import { rangeOf } from '@cloister/core/log/range'
 import { encodeBundle, ENTRY_BYTES_MAX, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, TILE_WIDTH, type Tile } from '@cloister/core/log/tiles'
 import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, type HashAt } from '@cloister/core/log/tree'
 import { attempt, attemptAsync, orRefuse, refuse, refusalOf, type Result } from '@cloister/core/refusal'
@@ -65,6 +66,8 @@ export interface Ledger {
   entry(index: number): Promise<Uint8Array | undefined>
   /** Root of the first `size` entries, or undefined when there are not so many. */
   rootAt(size: number): Promise<Uint8Array | undefined>
+  /** The tree of the first `size` entries in a few hashes (`core/log/range.ts`). */
+  range(size: number): Promise<Uint8Array[]>
   /** What stands at a path below the log's prefix: `checkpoint`, tiles, entry bundles; of the newest shown tree only. */
   file(path: string): Promise<LogFile | undefined>
 }
@@ -190,6 +193,10 @@ class TiledLedger implements Ledger {
 
   async rootAt(size: number): Promise<Uint8Array | undefined> {
     return size > this.#edge.size ? undefined : this.#overTiles(hashAt => rootAt(this.#options.p, size, hashAt))
+  }
+
+  async range(size: number): Promise<Uint8Array[]> {
+    return this.#overTiles(hashAt => rangeOf(size, hashAt))
   }
 
   async file(path: string): Promise<LogFile | undefined> {

@@ -15,6 +15,7 @@ import { putSubject } from '@cloister/core/seal/shares'
 import { step } from '../../cloud/broker/machine.ts'
 import type { Challenge, ReleaseRequest, Rules } from '../../cloud/broker/events.ts'
 import { QUOTAS } from '../../cloud/broker/quotas.ts'
+import { checkBackup, type RecoverRequest } from '../../cloud/broker/recovery.ts'
 import { releaseRequest } from '../../cloud/broker/requests.ts'
 import { keys, stateOf } from '../../cloud/broker/state.ts'
 import { generateSigner, nodePrimitives as p } from '../../cloud/crypto/node.ts'
@@ -61,6 +62,8 @@ export const verbs: Record<string, (input: unknown) => Result<unknown> | Promise
     const act = signAct(owner, { verb: 'put', lineage, digest: lineage, epoch: 1, party: 'me', subject: putSubject(p, about, about.sealedDigest) })
     return step({ ...rules, quotas: { ...QUOTAS, entriesPerHour: Number(optional(input, 'entriesPerHour')) } }, stateOf(new Map(founded())), { kind: 'deposit', request: { ...about, atRest: '', acts: [act] }, now: NOW, head: HEAD, next: 1 }).reply
   },
+  /** { tag }: a backup whose tag is not under the root that came together. */
+  'broker.backup': () => attempt(() => checkBackup(p, KEY, { said: { backup: 1 }, backup: { tag: '' } } as unknown as RecoverRequest)), // the tag is looked at before anything else
   /** { bytes }: a value of that size. */
   'store.put': input => attemptAsync(() => openMemoryStore(emptyDisk(), KEY).write({ at: 0, put: [{ key: 'a/x', value: new Uint8Array(Number(optional(input, 'bytes'))) }] })),
   /** { value }: the bytes (hex) that stand where others were written. */
@@ -112,7 +115,7 @@ function charter() {
 function founded(): [string, unknown][] {
   const lineage = charterDigest(p, charter())
   const acts = [signAct(owner, { verb: 'approve', lineage, digest: lineage, epoch: 1, party: 'me' })]
-  return step(rules, stateOf(new Map()), { kind: 'found', charter: charter(), acts, now: NOW, head: HEAD, next: 0 }).changes.map(({ key, value }) => [key, value])
+  return step(rules, stateOf(new Map()), { kind: 'found', charter: charter(), acts, root: { sealed: '' }, now: NOW, head: HEAD, next: 0 }).changes.map(({ key, value }) => [key, value])
 }
 
 function optional(input: unknown, key: string): unknown {
