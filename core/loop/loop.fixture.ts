@@ -66,11 +66,17 @@ export class TestLog {
     return this.leaf(this.entries.length - 1)
   }
   leaf(index: number): Leaf {
-    const size = this.entries.length
-    const hashAt: HashAt = (level, at) => (level === 0 ? leafHash(p, this.entries[at] ?? assert.fail()) : nodeHash(p, hashAt(level - 1, 2 * at), hashAt(level - 1, 2 * at + 1)))
-    const note = signNote(p, { text: checkpointText(this.origin, size, rootAt(p, size, hashAt)), signatures: [] }, this.origin, loggers[this.origin] ?? assert.fail())
-    const checkpoint = formatNote(cosignNote(p, note, 'w.test', witness, this.now))
-    return { envelope: new TextDecoder().decode(this.entries[index]), proof: formatProof({ index, path: inclusionProof(p, index, size, hashAt), checkpoint }) }
+    const path = inclusionProof(p, index, this.entries.length, this.#hashAt)
+    return { envelope: new TextDecoder().decode(this.entries[index]), proof: formatProof({ index, path, checkpoint: this.#checkpoint() }) }
+  }
+  readonly #hashAt: HashAt = (level, at) => (level === 0 ? leafHash(p, this.entries[at] ?? assert.fail()) : nodeHash(p, this.#hashAt(level - 1, 2 * at), this.#hashAt(level - 1, 2 * at + 1)))
+  #shown = { size: -1, now: 0, text: '' }
+  #checkpoint(): string {
+    const [size, { now }] = [this.entries.length, this]
+    if (this.#shown.size === size && this.#shown.now === now) return this.#shown.text
+    const note = signNote(p, { text: checkpointText(this.origin, size, rootAt(p, size, this.#hashAt)), signatures: [] }, this.origin, loggers[this.origin] ?? assert.fail())
+    this.#shown = { size, now, text: formatNote(cosignNote(p, note, 'w.test', witness, now)) }
+    return this.#shown.text
   }
   leaves(): Leaf[] { return this.entries.map((_, index) => this.leaf(index)) }
 }

@@ -86,6 +86,18 @@ test('what no node would read is not logged', () => {
   assert.ok(loop.next().ok)
 })
 
+test('the last leaves begin with a report that one of them accepts, not with one that is only named beside', () => {
+  const [loop, later] = [new Loop(), new Loop()]
+  loop.turn()
+  loop.turn(false)
+  const [, , report, configuration] = loop.log.leaves()
+  later.report()
+  later.answer()
+  assert.ok(report !== undefined && configuration !== undefined)
+  // A configuration that accepts another report says nothing for this one.
+  refused(followLast(p, loop.trust, [report, ...later.log.leaves().slice(1)]), 'loop.skip', 'leaves[0]')
+})
+
 test('of two configurations for one report the first in the log counts', () => {
   const loop = new Loop()
   loop.report()
