@@ -53,10 +53,29 @@ function program(screen: Screen): Command {
     .action((file: string, options: { identity: string; out: string }) => conclude(screen, async () => (await import('./assets.ts')).get(screen, file, options)))
   add('why <charter>', 'may this program use this asset now, and if not, which line and claim refuse').requiredOption('--asset <name>', 'which asset').option('--program <name>', 'which program (default: the only one)').option('--receipt <file>', 'judge the evidence of this receipt').addOption(lineage).addOption(new Option('--cloud [url]', 'judge what this cloud has in force, revocations included'))
     .action((charter: string, options: { asset: string; program?: string; receipt?: string; lineage?: string; cloud?: string | true }) => conclude(screen, async () => (await import('./why.ts')).why(screen, charter, options)))
+  add('backup <charter>', 'what another broker needs to bring a lineage back, when its charter says who may').requiredOption('--out <file>', 'where it goes').addOption(cloud).addOption(lineage)
+    .action((charter: string, options: { cloud?: string; lineage?: string; out: string }) => conclude(screen, async () => (await import('./recover.ts')).backup(screen, charter, options)))
+  cli.addCommand(recoverCommand(screen))
   cli.addCommand(collateralCommand(screen))
   cli.addCommand(logCommand(screen))
   cli.addCommand(measureCommand(screen))
   return cli
+}
+
+/** `recover start`, `give`, `finish`. */
+function recoverCommand(screen: Screen): Command {
+  const plain = (command: Command) => command.addOption(new Option('--json', 'one JSON object on stdout')).exitOverride().configureOutput({ writeErr: () => undefined, writeOut: text => process.stdout.write(text) })
+  const group = plain(new Command('recover')).description('bring a lineage back in another broker, with shares of enough parties')
+  group.action(() => group.help())
+  const run = (call: (verbs: typeof import('./recover.ts')) => Promise<void>) => conclude(screen, async () => call(await import('./recover.ts')))
+  const to = ['--to <url>', 'the broker that takes over'] as const
+  plain(group.command('start')).description('ask the new broker for a challenge').requiredOption(...to).action((options: { to: string }) => run(verbs => verbs.start(screen, options)))
+  plain(group.command('give <charter>')).description('a party looks at the new broker and gives its share to it alone').requiredOption(...to).requiredOption('--party <name>', 'the party that gives').requiredOption('--backup <file>', 'the last backup')
+    .requiredOption('--challenge <text>', 'what `recover start` said').requiredOption('--out <file>', 'where the sealed share goes').option('--broker <hex>', 'the launch measurement of brokers that you trust').option('--lineage <digest>', 'the lineage; default: of the charter at hand')
+    .action((charter: string, options: { party: string; backup: string; to: string; challenge: string; out: string; lineage?: string; broker?: string }) => run(verbs => verbs.give(screen, charter, options)))
+  plain(group.command('finish <shares...>')).description('hand backup, log and shares to the new broker').requiredOption(...to).requiredOption('--backup <file>', 'the last backup').requiredOption('--log <url>', 'where the old log is served')
+    .action((shares: string[], options: { backup: string; log: string; to: string }) => run(verbs => verbs.finish(screen, shares, options)))
+  return group
 }
 
 function collect(value: string, before: string[]): string[] {

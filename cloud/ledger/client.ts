@@ -9,7 +9,7 @@ import { parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { follow, type Followed, type Known } from '@cloister/core/log/monitor'
 import { verifyCheckpoint, type LogPolicy } from '@cloister/core/log/policy'
 import { formatProof } from '@cloister/core/log/proof'
-import { ENTRY_BYTES_MAX, hashAtFromTiles, HASH_BYTES, tileIn, tilePath, TILE_WIDTH, verifiedTiles, type ReadTile, type Tile } from '@cloister/core/log/tiles'
+import { ENTRY_BYTES_MAX, hashAtFromTiles, HASH_BYTES, parseBundle, tileIn, tilePath, TILE_WIDTH, verifiedTiles, type ReadTile, type Tile } from '@cloister/core/log/tiles'
 import { inclusionProof } from '@cloister/core/log/tree'
 import { orRefuse, refuse } from '@cloister/core/refusal'
 
@@ -63,6 +63,16 @@ export async function proveFrom(p: Primitives, client: LogClient, policy: LogPol
   if (index >= size) refuse('log.unavailable', 'index', `an entry below ${size}`, String(index))
   const path = await overTiles(client, [], read => inclusionProof(p, index, size, hashAtFromTiles(p, size, verifiedTiles(p, size, root, read))))
   return formatProof({ index, path, checkpoint: text })
+}
+
+/** Entries `from` up to `size`, as the log serves them. Not held against its tree: for whoever does that itself. */
+export async function entriesFrom(client: LogClient, from: number, size: number): Promise<Uint8Array[]> {
+  const entries: Uint8Array[] = []
+  for (let bundle = Math.floor(from / TILE_WIDTH); bundle * TILE_WIDTH < size; bundle++) {
+    const tile = tileIn(size, 'entries', bundle)
+    if (tile !== undefined) entries.push(...orRefuse(parseBundle(await client.tile(tile), tile.width)).slice(Math.max(0, from - bundle * TILE_WIDTH)))
+  }
+  return entries
 }
 
 /** One step of following a log: its newest checkpoint, and entries that were not read yet. `known` is undefined at first. */
