@@ -12,7 +12,7 @@ import { cosignNote, COSIGNATURE, COSIGNATURE_ML_DSA_44, ED25519, formatNote, no
 import { flatPolicy, verifyCheckpoint } from './policy.ts'
 import { formatProof, parseProof, verifyProof } from './proof.ts'
 import { ed25519Signer, mlDsaSigner } from './tree.fixture.ts'
-import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, verifyConsistency, verifyInclusion, type HashAt } from './tree.ts'
+import { consistencyProof, consistencyRoot, inclusionProof, inclusionRoot, leafHash, nodeHash, rootAt, verifyConsistency, verifyInclusion, type HashAt } from './tree.ts'
 
 const refused = (result: Result<unknown>, code: string) => {
   assert.ok(!result.ok, 'accepted')
@@ -96,6 +96,10 @@ test('numbers that are no sizes and hashes that are no hashes are refused, at an
   refused(verifyInclusion(p, hash, 0, 2, [new Uint8Array(31)], hash), 'log.inclusion')
   refused(verifyConsistency(p, 0, hash, 2, hash, []), 'log.consistency')
   refused(verifyConsistency(p, 8, new Uint8Array(0), 8, new Uint8Array(0), []), 'log.consistency')
+  for (const [leaf, size, proof] of [[new Uint8Array(31), 1, []], [hash, 2, [new Uint8Array(31)]], [hash, 1, [hash]], [hash, 2, [hash, hash]], [hash, 2, []], [hash, 2, new Array(66).fill(hash)]] as const) refused(attempt(() => inclusionRoot(p, leaf, 0, size, proof)), 'log.inclusion')
+  const two = nodeHash(p, hash, hash)
+  assert.ok(equal(consistencyRoot(p, 1, hash, 2, [hash]), two))
+  for (const [old, oldRoot, size, proof] of [[0, hash, 2, []], [1, hash, 2, []], [1, hash, 2, [hash, hash]], [1, hash, 2, [new Uint8Array(31)]], [2, two, 2, [hash]], [3, hash, 4, []], [3, hash, 4, [hash]], [2, two, 1, []]] as const) refused(attempt(() => consistencyRoot(p, old, oldRoot, size, proof)), 'log.consistency')
   // Sizes beside a power of two, where a logarithm would round.
   const levels = [leafHash(p, utf8('all alike'))]
   const alike: HashAt = level => (levels[level] ??= nodeHash(p, alike(level - 1, 0), alike(level - 1, 0)))
@@ -156,6 +160,12 @@ test('C2SP signed-note: the example of the specification', () => {
 })
 
 test('malformed notes, checkpoints and proofs are refused', () => {
+  const line = '— x AAAAAAAA\n'
+  assert.equal(parseNote(`a\n\n${line}`).signatures.length, 1)
+  for (const bad of [`a\u0001\n\n${line}`, `a\tb\n\n${line}`, `a\r\n\n${line}`, `a\ufffd\n\n${line}`, `${'a\n'.repeat(1 << 19)}\n${line}`, `a\n\n${line}`.trimEnd(), line, `\n${line}`, `a\n\n${line.repeat(257)}`]) refused(attempt(() => parseNote(bad)), 'log.note')
+  assert.equal(parseNote(`a\n\n${line.repeat(256)}`).signatures.length, 256)
+  refused(attempt(() => cosignNote(p, signed, 'w'.repeat(256), mlDsaSigner('w'), 1)), 'log.note')
+  assert.equal(cosignNote(p, signed, 'w'.repeat(255), mlDsaSigner('w'), 1).signatures.length, 2)
   for (const bad of ['', 'a\n', 'a\n\n— x\n', 'a\n\nx y\n', 'a\n\n— x !!!\n', 'a\n\n— x AAAA\n']) refused(attempt(() => parseNote(bad)), bad.includes('AAAA') ? 'log.note' : 'log.note')
   for (const bad of [`x\n01\n${toBase64(new Uint8Array(32))}\n`, `x\n1\n${toBase64(new Uint8Array(31))}\n`, `x\n1\n${toBase64(new Uint8Array(32))}\nextra\n`]) refused(parseCheckpoint(formatNote({ text: bad, signatures: signed.signatures })), 'log.checkpoint')
   for (const bad of ['', 'c2sp.org/tlog-proof@v1\nindex -1\n\nx', 'c2sp.org/tlog-proof@v1\nindex 01\n\nx', 'c2sp.org/tlog-proof@v2\nindex 1\n\nx', 'c2sp.org/tlog-proof@v1\nindex 1\nAAAA\n\nx']) refused(parseProof(bad), 'log.proof')

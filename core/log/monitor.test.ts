@@ -68,6 +68,7 @@ test('a checkpoint that the policy does not accept, an older one, or tiles of an
   refused(step(formatNote(signed(700))), 'log.witnesses')
   refused(step(formatNote({ ...signed(700), signatures: parseNote(shown(700)).signatures.slice(1) })), 'log.signature')
   refused(step(formatNote(signed(700, truth, 'other.example'))), 'log.origin')
+  refused(step(formatNote({ ...signed(700, lie), signatures: parseNote(shown(700, lie)).signatures.slice(1) }), lie.read), 'log.signature') // no fork: the log did not say it
   refused(step(shown(599)), 'log.consistency')
   refused(step(shown(700), lie.read), 'log.tile')
   refused(step(shown(700), tile => (tile.level === 'entries' ? lie.read(tile) : truth.read(tile))), 'log.tile')

@@ -71,16 +71,13 @@ export function tilesToFollow(p: Primitives, known: Known | undefined, text: str
     const before = known === undefined ? size : orRefuse(parseCheckpoint(known.checkpoint)).size
     const [small, large] = [Math.min(size, before), Math.max(size, before)]
     const bundles = size < before ? [] : bundlesFrom(known?.next ?? 0, size)
-    const needed = bundles.flatMap(index => [tileIn(size, 'entries', index), tileIn(size, 0, index)]).filter(tile => tile !== undefined)
-    // Which tiles a proof needs does not depend on what is in them.
+    const needed = bundles.flatMap(index => [tileIn(size, 'entries', index), tileIn(size, 0, index)])
+    // Which tiles a proof needs does not depend on what is in them; those of the smaller tree's root are among them.
     const hashAt = hashAtFromTiles(p, large, tile => {
       needed.push(tile)
       return new Uint8Array(tile.width * HASH_BYTES)
     })
-    if (small < large) {
-      rootAt(p, small, hashAt)
-      consistencyProof(p, small, large, hashAt)
-    }
+    consistencyProof(p, small, large, hashAt)
     return tilesToVerify(large, needed)
   })
 }

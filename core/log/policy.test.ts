@@ -34,6 +34,7 @@ test('the text is read whole, and written back the same', () => {
   assert.deepEqual(policy.witnesses.map(one => [one.name, one.url]), NAMES.map(name => [name, 'https://w.example/']))
   assert.deepEqual(policy.groups, [{ name: 'X', need: 2, of: ['x1', 'x2', 'x3'] }, { name: 'Y', need: 1, of: ['y1', 'y2'] }, { name: 'X-and-Y', need: 2, of: ['X', 'Y'] }])
   assert.equal(policy.quorum, 'X-and-Y')
+  assert.equal(formatPolicy(policy), full.replace('any', '1').replace('all X', '2 X'))
   assert.deepEqual(parsePolicy(formatPolicy(policy)), { ok: true, value: policy })
   assert.deepEqual(held(parsePolicy(`# ours\n\t log  ${vkey}\t\n\n${a} \n quorum x1`)), { logs: [{ vkey }], witnesses: [{ name: 'x1', vkey: a.split(' ')[2] }], groups: [], quorum: 'x1' })
   for (const one of [flatPolicy([vkey], policy.witnesses.map(witness => witness.vkey), 3), flatPolicy([vkey], [], 0)]) assert.deepEqual(parsePolicy(formatPolicy(one)), { ok: true, value: one })
@@ -46,7 +47,7 @@ test('what the grammar does not have is refused', () => {
     `${a}\ngroup g 2 x1\nquorum g`, `${a}\ngroup g 2 x1 x1\nquorum g`, `${a}\ngroup g 0 x1\nquorum g`, `${a}\ngroup g 01 x1\nquorum g`, `${a}\ngroup g +1 x1\nquorum g`, `${a}\ngroup g any\nquorum g`, `${a}\ngroup g all\nquorum g`, `${a}\ngroup g\nquorum g`, `${a}\ngroup g any none\nquorum g`,
     `group g any x1\n${a}\nquorum g`, 'group g any g\nquorum g', `${a}\n${b}\ngroup g any x1 x2\ngroup h all g x1\nquorum h`, `${a}\n${b}\ngroup g any x1\ngroup h any x2 x1\nquorum h`, `${a}\ngroup g any x1\ngroup g any x1\nquorum g`, `${a}\nquorum x1 x1`,
     'quorum none\nnothing', 'quorum none\nlog', `quorum none\nlog ${vkey}`, `quorum none\nlog ${vkey.replace('log.example', 'log2.example')}`, `quorum none\nlog ${vkey} u more`, `${a} u more\nquorum none`, 'witness x1\nquorum none',
-    `${a}\n${again(a, 'x9')}\nquorum none`, 'quorum none\r\n', 'quorum none\u0000', 'quorum\u00a0none', `quorum none\n${'# more\n'.repeat(80_000)}`,
+    `${a}\n${again(a, 'x9')}\nquorum none`, 'quorum none\r\n', '# a bell: \u0007\nquorum none', '# \u007f\nquorum none', `${a} https://w\u000b\nquorum none`, 'quorum none\u0000', 'quorum\u00a0none', `quorum none\n${'# more\n'.repeat(80_000)}`,
   ]) refused(parsePolicy(`log ${vkey}\n${bad}`), 'log.witnesses', bad)
   refused(parsePolicy('quorum none\n'), 'log.witnesses')
   const crowd = (count: number) => parsePolicy(`log ${vkey}\n${Array.from({ length: count }, (_, i) => `witness n${i} ${noteKey(p, 'w.example', COSIGNATURE, new Uint8Array(32).fill(i)).vkey}\n`).join('')}quorum none`)
@@ -71,6 +72,8 @@ test('a quorum of groups, and since when it is met', () => {
   assert.deepEqual(held(seen({ x1: 10, x3: 30, y2: 20 })), { witnesses: 3, cosigned: [{ name: 'x1', time: 10 }, { name: 'x3', time: 30 }, { name: 'y2', time: 20 }], time: 10 })
   assert.equal(held(seen({ x1: 10, x2: 20, x3: 30, y1: 15, y2: 25 })).time, 20)
   for (const times of [{}, { x1: 1, x2: 1, x3: 1 }, { x1: 1, y1: 1, y2: 1 }, { y1: 1 }]) refused(seen(times), 'log.witnesses')
+  const short = seen({ x1: 10 })
+  assert.ok(!short.ok && short.refusal.expected === '2 of X, Y' && short.refusal.got === '1 of 5 witnesses: x1')
   // A cosignature without a time is no word of a witness.
   refused(seen({ x1: 10, x3: 0, y2: 20 }), 'log.witnesses')
   // The newest of several by one key counts, once.

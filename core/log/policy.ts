@@ -87,7 +87,7 @@ export function formatPolicy(policy: LogPolicy): string {
 
 /** What holds for every policy, however it was made. Leaves with `log.witnesses` or `log.note`. */
 function checked(policy: LogPolicy): LogPolicy {
-  const { logs, witnesses, groups, quorum } = policy
+  const { logs, witnesses, groups } = policy
   if (logs.length === 0) refuse('log.witnesses', 'policy.log', 'at least one log', 'none')
   const known = new Set([NOBODY])
   const defined = (name: string): void => {
@@ -105,7 +105,6 @@ function checked(policy: LogPolicy): LogPolicy {
     if (!Number.isSafeInteger(need) || need < 1 || need > of.length) refuse('log.witnesses', `policy.group ${name}`, `1 to ${of.length} of its members`, String(need))
     defined(name)
   }
-  if (!known.has(quorum)) refuse('log.witnesses', 'policy.quorum', [...known].join(', '), quorum)
   distinctKeys(logs, LOG_TYPES, 'policy.log')
   distinctKeys(witnesses, WITNESS_TYPES, 'policy.witness')
   return policy
@@ -173,7 +172,7 @@ export function cosignedBy(p: Primitives, checkpoint: Checkpoint, policy: LogPol
 export function quorumTime(policy: LogPolicy, cosigned: readonly Cosigned[]): number | undefined {
   const times = new Map([[NOBODY, 0], ...cosigned.map(({ name, time }) => [name, time] as const)])
   for (const { name, need, of } of policy.groups) {
-    const time = of.map(member => times.get(member)).filter(one => one !== undefined).sort((a, b) => b - a)[need - 1]
+    const time = of.flatMap(member => times.get(member) ?? []).sort((a, b) => b - a)[need - 1]
     if (time !== undefined) times.set(name, time)
   }
   return times.get(policy.quorum)

@@ -6,7 +6,7 @@ import { concat, equal } from '../bytes/bytes.ts'
 import { utf8 } from '../bytes/text.ts'
 import { portable as p } from '../crypto/portable.ts'
 import { attempt, type Result } from '../refusal.ts'
-import { encodeBundle, entriesFromTiles, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, tilesOf, verifiedTiles, type ReadTile, type Tile } from './tiles.ts'
+import { encodeBundle, entriesFromTiles, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, tilesOf, tilesToVerify, verifiedTiles, type ReadTile, type Tile } from './tiles.ts'
 import { tilesOver } from './tree.fixture.ts'
 import { consistencyProof, inclusionProof, rootAt, verifyConsistency, verifyInclusion } from './tree.ts'
 
@@ -95,6 +95,33 @@ test('a tile changed in one bit, cut, or of another place is refused wherever it
   }
   for (const tile of [{ level: 0, index: 273, width: 111 }, { level: 0, index: 0, width: 255 }, { level: 0, index: 274, width: 1 }, { level: 3, index: 0, width: 1 }, { level: 'entries', index: 0, width: 256 }] as const) refused(attempt(() => verifiedTiles(p, size, root, stored)(tile)), 'log.tile')
   refused(attempt(() => verifiedTiles(p, size, root.toReversed(), stored)({ level: 0, index: 0, width: 256 })), 'log.tile')
+})
+
+test('what must be read to verify a tile', () => {
+  const listed = (size: number, ...tiles: (Tile | undefined)[]) => tilesToVerify(size, tiles).map(one => tilePath(one.level, one.index, one.width))
+  assert.deepEqual(listed(70_000, { level: 0, index: 3, width: 256 }, undefined), ['tile/0/003', 'tile/1/000', 'tile/2/000.p/1', 'tile/0/273.p/112', 'tile/1/001.p/17'])
+  assert.deepEqual(listed(70_000, { level: 'entries', index: 273, width: 112 }), ['tile/entries/273.p/112', 'tile/0/273.p/112', 'tile/1/001.p/17', 'tile/2/000.p/1'])
+  assert.deepEqual(listed(70_000, undefined), [])
+  for (const size of [1, 255, 256, 512, 65_536, 70_000]) {
+    const asked = new Set<string>()
+    const read: ReadTile = tile => { asked.add(tilePath(tile.level, tile.index, tile.width)); return stored(tile) }
+    const tile = tileIn(size, 0, 0) ?? assert.fail()
+    verifiedTiles(p, size, rootAt(p, size, plain), read)(tile)
+    assert.deepEqual([...asked].sort(), listed(size, tile).sort())
+  }
+})
+
+test('no more than 64 full tiles are remembered', () => {
+  let count = 0
+  const verified = verifiedTiles(p, 65_536 + 300, rootAt(p, 65_536 + 300, plain), tile => { if (tile.level === 0 && tile.index === 0) count++; return stored(tile) })
+  const look = (index: number) => verified({ level: 0, index, width: 256 })
+  look(0)
+  for (let index = 1; index < 60; index++) look(index)
+  look(0)
+  assert.equal(count, 1)
+  for (let index = 60; index < 80; index++) look(index)
+  look(0)
+  assert.equal(count, 2)
 })
 
 test('what was verified stays as it was, and is not read again', () => {

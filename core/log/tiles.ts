@@ -52,9 +52,9 @@ export function parseTilePath(path: string): Result<Tile> {
     const bad = (): never => refuse('log.tile', 'path', 'the path of a tile', path)
     const [, level = '', digits = '', partial = String(TILE_WIDTH)] = (path.length > PATH_MAX ? null : PATH.exec(path)) ?? bad()
     const [index, width] = [Number(digits.replaceAll(/[x/]/g, '')), Number(partial)]
-    if (!isCount(index) || width > TILE_WIDTH) bad()
     const tile: Tile = { level: level === 'entries' ? level : Number(level), index, width }
-    return tilePath(tile.level, index, width) === path ? tile : bad() // no leading groups of zeros, no full tile by a partial's path
+    // No leading groups of zeros, no full tile by a partial's path, no number that is none.
+    return tilePath(tile.level, index, width) === path ? tile : bad()
   })
 }
 
@@ -149,14 +149,13 @@ export function verifiedTiles(p: Primitives, size: number, root: Uint8Array, rea
   const verified = ({ level, index, width }: Tile): Uint8Array => {
     const path = tilePath(level, index, width)
     if (level === 'entries' || tileIn(size, level, index)?.width !== width) return refuse('log.tile', path, `a tile of hashes of a tree of ${size}`, 'another')
-    if (width < TILE_WIDTH) return (edge ??= edgeOf()).get(level) ?? refuse('log.tile', path, 'a tile of the right edge', 'none')
-    const known = kept.get(path)
+    const known = width < TILE_WIDTH ? (edge ??= edgeOf()).get(level) : kept.get(path)
     if (known !== undefined) return known
+    const above = tileIn(size, level + 1, Math.floor(index / TILE_WIDTH))
+    const expected = above === undefined ? undefined : splitTile(verified(above), above.width)[index % TILE_WIDTH]
     const bytes = whole(read, { level, index, width })
-    const above = tileIn(size, level + 1, Math.floor(index / TILE_WIDTH)) ?? refuse('log.tile', path, 'a tile above it', 'none')
-    const expected = splitTile(verified(above), above.width)[index % TILE_WIDTH] ?? root
     const got = joined(p, splitTile(bytes, width))
-    if (!equal(got, expected)) refuse('log.tile', path, toHex(expected), toHex(got))
+    if (expected === undefined || !equal(got, expected)) refuse('log.tile', path, `${expected === undefined ? 'a hash' : toHex(expected)}, in the tile above it`, toHex(got))
     if (kept.size >= KEPT_MAX) for (const oldest of kept.keys()) { kept.delete(oldest); break }
     kept.set(path, bytes)
     return bytes
@@ -165,7 +164,7 @@ export function verifiedTiles(p: Primitives, size: number, root: Uint8Array, rea
 }
 
 /** These tiles of a tree of `size`, and those that `verifiedTiles` reads to verify them: the right edge and what is above. */
-export function tilesToVerify(size: number, tiles: readonly Tile[]): Tile[] {
+export function tilesToVerify(size: number, tiles: readonly (Tile | undefined)[]): Tile[] {
   const found = new Map<string, Tile>()
   const add = (tile: Tile | undefined): void => {
     if (tile === undefined || found.has(tilePath(tile.level, tile.index, tile.width))) return

@@ -88,8 +88,8 @@ export function consistencyRoot(p: Primitives, old: number, oldRoot: Uint8Array,
   if (!isCount(old) || !isCount(size) || old > size || old === 0) bad('a tree that grew', 'one that shrank')
   if (!areHashes([oldRoot, ...proof])) bad(`at most ${PROOF_MAX} hashes of 32 bytes`, 'another form')
   if (old === size) return proof.length === 0 ? oldRoot : bad('no proof', 'one')
-  const [first, ...rest] = isPower(old) ? [oldRoot, ...proof] : proof
-  if (first === undefined) return bad('a proof', 'none')
+  // A tree of a power of two is a subtree of the larger one: its root begins the proof unsaid. Without any, the proof is too short.
+  const [first = oldRoot, ...rest] = isPower(old) ? [oldRoot, ...proof] : proof
   let [node, last] = [old - 1, size - 1]
   while (node % 2 === 1) [node, last] = [Math.floor(node / 2), Math.floor(last / 2)]
   let [before, after] = [first, first]

@@ -88,9 +88,9 @@ export function parseWitnessAnswer({ status, type, body }: HttpAnswer): Result<W
 export function cosignatureOf(p: Primitives, checkpoint: Checkpoint, signatures: readonly NoteSignature[], vkey: string): Result<NoteSignature> {
   return attempt(() => {
     const key = parseVkey(p, vkey)
-    const times = signatures.map(one => ({ one, time: signedBy(p, { text: checkpoint.note.text, signatures: [one] }, key)?.time ?? 0 }))
-    const newest = Math.max(...times.map(({ time }) => time))
-    return newest > 0 ? times.find(({ time }) => time === newest)?.one ?? refuse('log.signature', key.name, 'a cosignature', 'none') : refuse('log.signature', key.name, 'a cosignature with its time', 'none')
+    const dated = signatures.map(one => ({ one, time: signedBy(p, { text: checkpoint.note.text, signatures: [one] }, key)?.time ?? 0 }))
+    const [newest] = dated.filter(({ time }) => time > 0).sort((a, b) => b.time - a.time)
+    return newest?.one ?? refuse('log.signature', key.name, 'a cosignature with its time', 'none')
   })
 }
 
