@@ -10,14 +10,19 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fromHex } from '@cloister/core/bytes/hex'
-import { openBroker, type Broker } from '../broker/broker.ts'
+import { parseJsonObject, type JsonObject } from '@cloister/core/bytes/json'
+import { refuse } from '@cloister/core/refusal'
+import { openBroker, type Broker, type BrokerMachine } from '../broker/broker.ts'
 import { serveBroker } from '../broker/http.ts'
-import { storeKey } from '../broker/identity.ts'
+import { openIdentity, storeKey } from '../broker/identity.ts'
+import { joinBroker } from '../broker/join.ts'
 import { generateSigner, importSigner, nodePrimitives, nodeRandom, type LocalSigner } from '../crypto/node.ts'
 import { openSimulatedChip } from '../guest/attesters/simulated.ts'
 import { openWitness, type Witness } from '../ledger/witness.ts'
 import { measureGuest } from '../provider/measure.ts'
 import type { Machine } from '../provider/launch.ts'
+import { connectBroker } from '../sdk/client.ts'
+import { openStore } from '../store/open.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 import type { Store } from '../store/store.ts'
 
@@ -30,7 +35,17 @@ export interface LocalCloud {
   machine(hostData: string): Machine
   close(): Promise<void>
 }
-export interface LocalCloudOptions { readonly folder?: string; readonly port?: number }
+export interface LocalCloudOptions {
+  readonly folder?: string
+  readonly port?: number
+  /** What brokers share: `postgres:FILE` (a connection file), `postgres:` (the environment), or a folder; absent, a file of this machine's own. */
+  readonly store?: string
+  /** The address of a broker to become: its identity is asked for, once, with this machine's evidence. */
+  readonly join?: string
+  /** Other people's witnesses, and how many of them must cosign; absent, one of this machine's own. */
+  readonly witnesses?: readonly Witness[]
+  readonly quorum?: number
+}
 
 const p = nodePrimitives
 const clock = () => Math.floor(Date.now() / 1000)
@@ -47,11 +62,13 @@ export async function openLocalCloud(options: LocalCloudOptions = {}): Promise<L
     stores.push(store)
     return store
   }
+  const machine: BrokerMachine = { report: data => chip.report({ measurement, hostData: new Uint8Array(32) }, data), sealingKey: () => sealingKey }
+  const place = await placeOf(options, machine, open)
+  const witnesses = options.witnesses ?? [await embeddedWitness(open('witness.db'))]
   const broker = await openBroker({
-    p, random: nodeRandom, clock, store: open('broker.db'),
-    machine: { report: data => chip.report({ measurement, hostData: new Uint8Array(32) }, data), sealingKey: () => sealingKey },
+    p, random: nodeRandom, clock, ...place, machine,
     references: [{ tee: 'simulated', hex: measureGuest(), name: 'cloister guest runtime' }], distrust: {},
-    ledger: { origin: 'cloister.local/log', witnesses: [await embeddedWitness(open('witness.db'))], quorum: 1 },
+    ledger: { origin: 'cloister.local/log', witnesses, quorum: options.quorum ?? Math.floor(2 * witnesses.length / 3) + 1 },
   })
   const served = await serveBroker(broker, { port: options.port ?? 0 })
   return {
@@ -60,11 +77,29 @@ export async function openLocalCloud(options: LocalCloudOptions = {}): Promise<L
     close: async () => {
       await served.close()
       broker.close()
+      await place.store.close()
       for (const store of stores) await store.close()
       if (options.folder === undefined) rmSync(folder, { recursive: true, force: true })
     },
   }
 }
+
+/**
+ * Where the broker keeps what it acknowledged, and where who it is. Alone: one file. With a shared store the identity lies in
+ * a vault of this machine's own: made here, or given by the broker that this one joins.
+ */
+async function placeOf({ store, join: elder }: LocalCloudOptions, machine: BrokerMachine, open: (name: string) => Store): Promise<{ store: Store; vault?: Store }> {
+  if (store === undefined) return elder === undefined ? { store: open('broker.db') } : refuse('cli.usage', '--join', 'a store that both brokers share (--store)', 'none')
+  const vault = open('vault.db')
+  const client = elder === undefined ? undefined : connectBroker(elder)
+  const identity = client === undefined ? await openIdentity(p, vault, machine.sealingKey(), nodeRandom) : await joinBroker({
+    p, random: nodeRandom, clock, vault, machine,
+    elder: { hello: async body => plainJson(await client.send('/v1/hello', body)), join: async body => plainJson(await client.send('/v1/join', body)) },
+  })
+  return { vault, store: await openStore({ at: store, name: 'broker', key: identity.sharedKey, env: process.env }) }
+}
+
+const plainJson = (value: unknown): JsonObject => parseJsonObject(JSON.stringify(value))
 
 async function embeddedWitness(store: Store): Promise<Witness> {
   return openWitness(p, 'cloister.local/witness', await witnessSigner(store), store)

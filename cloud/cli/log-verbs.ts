@@ -16,6 +16,7 @@ import { generateSigner, importSigner, nodePrimitives as p, nodeRandom, type Loc
 import { connectLog, followFrom, proveFrom } from '../ledger/client.ts'
 import { addFace, readFace, serveApp, witnessFace } from '../ledger/http.ts'
 import { openLedger } from '../ledger/ledger.ts'
+import { rekorFace, rekorTrustedRoot } from '../ledger/rekor.ts'
 import { Sequencer } from '../ledger/sequencer.ts'
 import { openWitness, remoteWitness, type LocalWitness, type Witness } from '../ledger/witness.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
@@ -23,6 +24,7 @@ import type { Store } from '../store/store.ts'
 import { readBytes, readText } from './folder.ts'
 import type { LogMonitorOptions, LogServeOptions, LogWitnessOptions } from './log.ts'
 import { showRefusal, type Screen } from './screen.ts'
+import { count, witnessAt } from './where.ts'
 
 const clock = () => Math.floor(Date.now() / 1000)
 
@@ -39,8 +41,11 @@ export async function serveVerb(screen: Screen, options: LogServeOptions): Promi
   const sequencer = new Sequencer(ledger, { clock })
   if (ledger.size() > 0) orRefuse(await ledger.publish(clock()))
   writeFileSync(join(folder, 'log.policy'), ledger.policyText())
+  if (options.rekor === true) writeFileSync(join(folder, 'trusted_root.json'), `${JSON.stringify(rekorTrustedRoot(p, ledger.policy), null, 2)}\n`)
   const app = new Hono()
-  addFace(app, '/log', sequencer)
+  // What a Rekor log holds was signed by somebody: nothing else is added beside it.
+  if (options.rekor === true) rekorFace(app, '', sequencer, p)
+  else addFace(app, '/log', sequencer)
   readFace(app, '/log', ledger)
   witnessFace(app, '/witness', own, options.witnessOf.flatMap(path => policyAt(path).logs), clock)
   const served = await serveApp(app, { port: count(options.port, '--port'), hostname: options.host })
@@ -175,12 +180,6 @@ function keepWhole(path: string, text: string): void {
 
 const policyAt = (path: string): LogPolicy => orRefuse(parsePolicy(readText(path)))
 
-/** `name+hash+key@https://…` */
-function witnessAt(text: string): { vkey: string; url: string } {
-  const at = text.search(/@https?:\/\//)
-  return at < 0 ? refuse('cli.usage', '--witness', 'VKEY@https://where-it-is', text.slice(0, 100)) : { vkey: text.slice(0, at), url: text.slice(at + 1) }
-}
-
 interface Stores { open(name: string): Store; close(): Promise<void> }
 
 /** The stores of a folder; their tags are under a key of the folder, for a log has no chip. */
@@ -207,10 +206,6 @@ function keyIn(folder: string, name: string, kind: 'ed25519' | 'ml-dsa-44'): Loc
   const path = join(folder, name)
   if (!existsSync(path)) writeFileSync(path, generateSigner(kind).exportPem(), { mode: 0o600, flag: 'wx' })
   return importSigner(readText(path))
-}
-
-function count(text: string, at: string): number {
-  return /^[0-9]{1,15}$/.test(text) ? Number(text) : refuse('cli.usage', at, 'a number', text)
 }
 
 function untilTold(): Promise<void> {

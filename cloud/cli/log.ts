@@ -3,7 +3,7 @@ import { Command, Option } from 'commander'
 import { conclude, type Screen } from './screen.ts'
 
 type Verbs = typeof import('./log-verbs.ts')
-export interface LogServeOptions { readonly folder: string; readonly origin: string; readonly port: string; readonly host: string; readonly witness: string[]; readonly quorum?: string; readonly witnessOf: string[] }
+export interface LogServeOptions { readonly folder: string; readonly origin: string; readonly port: string; readonly host: string; readonly witness: string[]; readonly quorum?: string; readonly witnessOf: string[]; readonly rekor?: true }
 export interface LogWitnessOptions { readonly folder: string; readonly name: string; readonly port: string; readonly host: string; readonly witnessOf: string[] }
 export interface LogMonitorOptions { readonly log: string; readonly policy: string; readonly state: string; readonly watch: string[]; readonly every?: string }
 
@@ -18,6 +18,7 @@ export function logCommand(screen: Screen): Command {
     .option('--witness-of <policy>', 'witness the logs that this policy names, too (again for each)', collect, [])
   served(add('serve', 'serve a log that stands alone; its keys and entries lie in its folder').requiredOption('--origin <name>', 'the log\'s name, like example.com/log').option('--folder <dir>', 'its state', '.cloister/log')
     .option('--witness <vkey@url>', 'somebody else\'s witness (again for each); without any, one of its own beside it', collect, []).option('--quorum <n>', 'how many must cosign (default: more than two thirds)'), '7802')
+    .option('--rekor', 'take entries as Rekor v2 does, signatures verified, for Sigstore\'s clients; and nothing else')
     .action((options: LogServeOptions) => run(verbs => verbs.serveVerb(screen, options)))
   served(add('witness', 'witness other people\'s logs').requiredOption('--name <name>', 'the witness\'s name, like example.com/witness').option('--folder <dir>', 'its memory and key', '.cloister/witness'), '7803')
     .action((options: LogWitnessOptions) => run(verbs => verbs.witnessVerb(screen, options)))

@@ -8,6 +8,7 @@ import { collateralCommand } from './collateral.ts'
 import { logCommand } from './log.ts'
 import { measureCommand } from './measure.ts'
 import { lifeCommands } from './life-commands.ts'
+import type { UpOptions } from './up.ts'
 import { conclude, openScreen, showRefusal, type Screen } from './screen.ts'
 
 /** Parse a command line and run it. Sets `process.exitCode`. */
@@ -35,8 +36,10 @@ function program(screen: Screen): Command {
 
   add('init [template]', 'write a charter to start from: clean-room or box').option('--folder <dir>', 'where', '.').action((template: string | undefined, options: { folder: string }) =>
     conclude(screen, async () => (await import('./init.ts')).init(screen, template ?? 'clean-room', options.folder)))
-  add('up', 'start a local cloud on simulated silicon').option('--folder <dir>', 'its state', '.cloister').option('--port <n>', 'port on loopback', '7800').action((options: { folder: string; port: string }) =>
-    conclude(screen, async () => (await import('./up.ts')).up(screen, options.folder, Number(options.port))))
+  add('up', 'start a local cloud on simulated silicon').option('--folder <dir>', 'its state', '.cloister').option('--port <n>', 'port on loopback', '7800')
+    .option('--store <where>', 'what several brokers share: postgres:FILE (a connection file), postgres: (from the environment), or a folder').option('--join <url>', 'become the broker that serves there, by this machine\'s evidence (with --store)')
+    .option('--witness <vkey@url>', 'somebody else\'s witness (again for each)', collect, []).option('--quorum <n>', 'how many must cosign (default: more than two thirds)').action((options: UpOptions) =>
+    conclude(screen, async () => (await import('./up.ts')).up(screen, options)))
   add('run <charter>', 'run the program of a charter: place, attest, release, run, receipt').option('--data <asset=path>', 'data of an asset (again for each)', collect, [])
     .option('--program <name>', 'which program (default: the only one)').option('--out <dir>', 'where results and receipts go', 'cloister-run').option('--threads <n>', 'threads of the engine').addOption(cloud).addOption(brokers).addOption(need).addOption(lineage)
     .action((charter: string, options: { data: string[]; program?: string; out: string; threads?: string; cloud?: string; brokers?: string; need?: string; lineage?: string }) => conclude(screen, async () => (await import('./run.ts')).runCommand(screen, charter, options)))

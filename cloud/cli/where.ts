@@ -31,3 +31,14 @@ export function needOf({ brokers, need }: Brokers): { need?: number } {
   if (need === undefined) return {}
   return brokers !== undefined && /^[1-9][0-9]?$/.test(need) ? { need: Number(need) } : refuse('cli.usage', '--need', 'a number, with --brokers', need)
 }
+
+/** `name+hash+key@https://…` */
+export function witnessAt(text: string): { vkey: string; url: string } {
+  const at = text.search(/@https?:\/\//)
+  return at < 0 ? refuse('cli.usage', '--witness', 'VKEY@https://where-it-is', text.slice(0, 100)) : { vkey: text.slice(0, at), url: text.slice(at + 1) }
+}
+
+/** A number in an option. */
+export function count(text: string, at: string): number {
+  return /^[0-9]{1,15}$/.test(text) ? Number(text) : refuse('cli.usage', at, 'a number', text)
+}
