@@ -8,7 +8,9 @@ import { Hono } from 'hono'
 import { charterDigest } from '@cloister/core/charter/canonical'
 import { parseCharter } from '@cloister/core/charter/parse'
 import { formatKey } from '@cloister/core/crypto/keys'
+import { parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { parsePolicy } from '@cloister/core/log/policy'
+import { cosignatureOf, encodeAddCheckpoint, parseWitnessAnswer } from '@cloister/core/log/witness'
 import { attemptAsync, orRefuse } from '@cloister/core/refusal'
 import { generateSigner, nodePrimitives as p } from '../crypto/node.ts'
 import { serveApp, witnessFace } from '../ledger/http.ts'
@@ -53,4 +55,20 @@ test('what one cloud founded the other serves, under one key, one log and one po
   await again.close()
   const refused = await attemptAsync(() => openLocalCloud({ folder: join(folder, 'third'), join: second.url }))
   assert.equal(refused.ok ? 'ok' : refused.refusal.code, 'cli.usage', 'joining without a shared store makes no sense')
+})
+
+test('every cloud can witness the logs of others', async context => {
+  const log = await openLocalCloud()
+  const other = await openLocalCloud({ witnessOf: orRefuse(parsePolicy(log.policy)).logs })
+  context.after(async () => { await log.close(); await other.close() })
+  await log.broker.ledger.append([new Uint8Array([1])])
+  const { text } = orRefuse(await log.broker.ledger.publish(Math.floor(Date.now() / 1000)))
+  const ask = (checkpoint: string) => fetch(`${other.url}/witness/add-checkpoint`, { method: 'POST', body: Uint8Array.from(encodeAddCheckpoint({ old: 0, proof: [], checkpoint })) })
+  const answer = await ask(text)
+  assert.equal(answer.status, 200)
+  const vkey = (await (await fetch(`${other.url}/witness/vkey`)).text()).trim()
+  const lines = orRefuse(parseWitnessAnswer({ status: 200, type: '', body: new Uint8Array(await answer.arrayBuffer()) }))
+  assert.ok(lines.kind === 'cosigned')
+  orRefuse(cosignatureOf(p, orRefuse(parseCheckpoint(text)), lines.signatures, vkey))
+  assert.equal((await ask(text.replace(/^\S+/, 'unknown.log'))).status, 404)
 })

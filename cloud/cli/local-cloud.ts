@@ -11,14 +11,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fromHex } from '@cloister/core/bytes/hex'
 import { parseJsonObject, type JsonObject } from '@cloister/core/bytes/json'
+import type { PolicyLog } from '@cloister/core/log/policy'
 import { refuse } from '@cloister/core/refusal'
 import { openBroker, type Broker, type BrokerMachine } from '../broker/broker.ts'
-import { serveBroker } from '../broker/http.ts'
+import { brokerApp, serveBroker } from '../broker/http.ts'
 import { openIdentity, storeKey } from '../broker/identity.ts'
 import { joinBroker } from '../broker/join.ts'
 import { generateSigner, importSigner, nodePrimitives, nodeRandom, type LocalSigner } from '../crypto/node.ts'
 import { openSimulatedChip } from '../guest/attesters/simulated.ts'
-import { openWitness, type Witness } from '../ledger/witness.ts'
+import { witnessFace } from '../ledger/http.ts'
+import { openWitness, type LocalWitness, type Witness } from '../ledger/witness.ts'
 import { measureGuest } from '../provider/measure.ts'
 import type { Machine } from '../provider/launch.ts'
 import { connectBroker } from '../sdk/client.ts'
@@ -45,6 +47,8 @@ export interface LocalCloudOptions {
   /** Other people's witnesses, and how many of them must cosign; absent, one of this machine's own. */
   readonly witnesses?: readonly Witness[]
   readonly quorum?: number
+  /** Logs of others that this cloud's witness cosigns, at `/witness`. */
+  readonly witnessOf?: readonly PolicyLog[]
 }
 
 const p = nodePrimitives
@@ -64,13 +68,16 @@ export async function openLocalCloud(options: LocalCloudOptions = {}): Promise<L
   }
   const machine: BrokerMachine = { report: data => chip.report({ measurement, hostData: new Uint8Array(32) }, data), sealingKey: () => sealingKey }
   const place = await placeOf(options, machine, open)
-  const witnesses = options.witnesses ?? [await embeddedWitness(open('witness.db'))]
+  const own = await embeddedWitness(open('witness.db'))
+  const witnesses = options.witnesses ?? [own]
   const broker = await openBroker({
     p, random: nodeRandom, clock, ...place, machine,
     references: [{ tee: 'simulated', hex: measureGuest(), name: 'cloister guest runtime' }], distrust: {},
     ledger: { origin: 'cloister.local/log', witnesses, quorum: options.quorum ?? Math.floor(2 * witnesses.length / 3) + 1 },
   })
-  const served = await serveBroker(broker, { port: options.port ?? 0 })
+  const app = brokerApp(broker)
+  if (options.witnessOf !== undefined) witnessFace(app, '/witness', own, options.witnessOf, clock)
+  const served = await serveBroker(broker, { port: options.port ?? 0, app })
   return {
     url: served.url, broker, policy: broker.ledger.policyText(),
     machine: hostData => ({ report: data => chip.report({ measurement, hostData: fromHex(hostData) }, data) }),
@@ -101,7 +108,7 @@ async function placeOf({ store, join: elder }: LocalCloudOptions, machine: Broke
 
 const plainJson = (value: unknown): JsonObject => parseJsonObject(JSON.stringify(value))
 
-async function embeddedWitness(store: Store): Promise<Witness> {
+async function embeddedWitness(store: Store): Promise<LocalWitness> {
   return openWitness(p, 'cloister.local/witness', await witnessSigner(store), store)
 }
 

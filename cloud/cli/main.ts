@@ -38,7 +38,8 @@ function program(screen: Screen): Command {
     conclude(screen, async () => (await import('./init.ts')).init(screen, template ?? 'clean-room', options.folder)))
   add('up', 'start a local cloud on simulated silicon').option('--folder <dir>', 'its state', '.cloister').option('--port <n>', 'port on loopback', '7800')
     .option('--store <where>', 'what several brokers share: postgres:FILE (a connection file), postgres: (from the environment), or a folder').option('--join <url>', 'become the broker that serves there, by this machine\'s evidence (with --store)')
-    .option('--witness <vkey@url>', 'somebody else\'s witness (again for each)', collect, []).option('--quorum <n>', 'how many must cosign (default: more than two thirds)').action((options: UpOptions) =>
+    .option('--witness <vkey@url>', 'somebody else\'s witness (again for each)', collect, []).option('--quorum <n>', 'how many must cosign (default: more than two thirds)')
+    .option('--witness-of <policy>', 'witness the logs that this policy names, at /witness (again for each)', collect, []).action((options: UpOptions) =>
     conclude(screen, async () => (await import('./up.ts')).up(screen, options)))
   add('run <charter>', 'run the program of a charter: place, attest, release, run, receipt').option('--data <asset=path>', 'data of an asset (again for each)', collect, [])
     .option('--program <name>', 'which program (default: the only one)').option('--out <dir>', 'where results and receipts go', 'cloister-run').option('--threads <n>', 'threads of the engine').addOption(cloud).addOption(brokers).addOption(need).addOption(lineage)
