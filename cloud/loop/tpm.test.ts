@@ -182,6 +182,21 @@ test('a real TPM set back by its host: with the disk the log notices, alone the 
   assert.equal(one.events.length, 2)
 })
 
+test('a real TPM: the lock is an index that can only be extended, begun with what nobody knows', { skip, timeout: 120_000 }, async t => {
+  const [at, other] = [await machine(t), await machine(t)]
+  const index = `0x${LOCK.toString(16)}`
+  // Defined, and the power went before it was begun: it is begun now.
+  at.tool('tpm2_nvdefine', [index, '-Q', '-C', 'o', '-g', 'sha256', '-s', '32', '-a', 'ownerwrite|authwrite|ownerread|authread|no_da|nt=0x4'])
+  const begun = await (await at.open()).lock?.read()
+  assert.equal(await (await at.open()).lock?.read(), begun, 'begun once')
+  assert.notEqual(await (await other.open()).lock?.read(), begun)
+  at.tool('tpm2_nvundefine', ['-Q', '-C', 'o', index])
+  assert.notEqual(await (await at.open()).lock?.read(), begun, 'another index never holds the same')
+  at.tool('tpm2_nvundefine', ['-Q', '-C', 'o', index])
+  at.tool('tpm2_nvdefine', [index, '-Q', '-C', 'o', '-g', 'sha256', '-s', '32', '-a', 'ownerwrite|authwrite|ownerread|authread|no_da'])
+  await assert.rejects(at.open(), refusedWith('provider.host'))
+})
+
 test('without a TPM there is a refusal, not a hang', { skip, timeout: 120_000 }, async t => {
   const at = await machine(t)
   await at.stop()

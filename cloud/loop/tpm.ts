@@ -79,7 +79,7 @@ export async function openTpm(options: TpmOptions): Promise<TpmHardware> {
     keep: (secret, holds) => tpm(async (run, at) => {
       const policy = await policyOf(run, at, sorted, { ...await readPcrs(run, at), ...(holds.register === undefined ? {} : { [String(register)]: holds.register }) }, lock, holds.lock ?? await readLock(run))
       await primary(run, at)
-      await run('tpm2_create', ['-Q', '-C', at('primary.ctx'), '-i', '-', '-u', at('public'), '-r', at('private'), '-L', policy, '-a', KEPT], secret)
+      await run('tpm2_create', ['-Q', '-C', at(PRIMARY), '-i', '-', '-u', at('public'), '-r', at('private'), '-L', policy, '-a', KEPT], secret)
       return `${toBase64(await bytesAt(at('public')))}.${toBase64(await bytesAt(at('private')))}`
     }),
     open: kept => tpm(async (run, at) => {
@@ -98,12 +98,11 @@ type Run = (tool: string, args: readonly string[], input?: Uint8Array, code?: 'p
 /** A path in the folder of one piece of work. */
 type At = (name: string) => string
 
-/** One piece of work after the other: a TPM without a resource manager has three places for keys, and each leaves them empty. */
+/** One piece of work after the other; each leaves the TPM's few places for keys empty, also where no resource manager does. */
 function session({ folder, tcti }: TpmOptions): <T>(work: (run: Run, at: At) => Promise<T>) => Promise<T> {
   const env = { ...process.env, TPM2TOOLS_TCTI: tcti }
   const run: Run = async (tool, args, input, code = 'provider.host') => {
     const { stdout, failure } = await execute(tool, args, env, input)
-    if (args.includes('-c') || args.includes('-C')) await execute('tpm2_flushcontext', ['-t'], env)
     return failure === undefined ? stdout : refuse(code, tool, 'success', failure)
   }
   let before: Promise<unknown> = Promise.resolve()
@@ -113,6 +112,7 @@ function session({ folder, tcti }: TpmOptions): <T>(work: (run: Run, at: At) => 
       try {
         return await work(run, name => join(scratch, name))
       } finally {
+        if (existsSync(join(scratch, PRIMARY))) await execute('tpm2_flushcontext', ['-t'], env)
         await rm(scratch, { recursive: true, force: true })
       }
     }
@@ -134,11 +134,14 @@ function execute(tool: string, args: readonly string[], env: NodeJS.ProcessEnv, 
 }
 
 /** The storage key: made anew from the hierarchy's seed each time, always the same. */
-const primary = (run: Run, at: At) => run('tpm2_createprimary', ['-Q', '-C', 'o', '-G', 'ecc', '-g', 'sha256', '-c', at('primary.ctx')])
+const primary = (run: Run, at: At) => run('tpm2_createprimary', ['-Q', '-C', 'o', '-G', 'ecc', '-g', 'sha256', '-c', at(PRIMARY)])
+const PRIMARY = 'primary.ctx'
 
 async function load(run: Run, name: string, context: string, at: At, code: 'provider.host' | 'seal.open' = 'provider.host'): Promise<void> {
   await primary(run, at)
-  await run('tpm2_load', ['-Q', '-C', at('primary.ctx'), '-u', `${name}.pub`, '-r', `${name}.priv`, '-c', context], undefined, code)
+  await run('tpm2_load', ['-Q', '-C', at(PRIMARY), '-u', `${name}.pub`, '-r', `${name}.priv`, '-c', context], undefined, code)
+  // Three places, and now they are taken: whoever uses the key loads its context.
+  await run('tpm2_flushcontext', ['-t'])
 }
 
 /** The public area of the attestation key, made on the first call; its presence says that the private part is there. */
@@ -146,7 +149,7 @@ async function attestationKey(run: Run, at: At, folder: string): Promise<Uint8Ar
   const [publicArea, privateArea] = [join(folder, 'ak.pub'), join(folder, 'ak.priv')]
   if (existsSync(publicArea)) return bytesAt(publicArea)
   await primary(run, at)
-  await run('tpm2_create', ['-Q', '-C', at('primary.ctx'), '-G', 'ecc256:ecdsa-sha256:null', '-a', AK, '-u', at('ak.pub'), '-r', at('ak.priv')])
+  await run('tpm2_create', ['-Q', '-C', at(PRIMARY), '-G', 'ecc256:ecdsa-sha256:null', '-a', AK, '-u', at('ak.pub'), '-r', at('ak.priv')])
   await rename(at('ak.priv'), privateArea)
   await rename(at('ak.pub'), publicArea)
   return bytesAt(publicArea)
@@ -154,12 +157,20 @@ async function attestationKey(run: Run, at: At, folder: string): Promise<Uint8Ar
 
 /** A new lock begins with a secret that is forgotten at once: nobody can bring another index to the same value. */
 async function defineLock(run: Run, { lock, random }: TpmOptions): Promise<void> {
-  const known = new TextDecoder().decode(await run('tpm2_getcap', ['handles-nv-index']))
-  if (known.toLowerCase().includes(indexOf(lock).slice(2))) return
-  await run('tpm2_nvdefine', [indexOf(lock), '-Q', '-C', 'o', '-g', 'sha256', '-s', '32', '-a', LOCK])
-  await run('tpm2_nvextend', ['-Q', '-C', indexOf(lock), '-i', '-', indexOf(lock)], random(32))
+  const defined = (await textOf(run, 'tpm2_getcap', ['handles-nv-index'])).toLowerCase().split(/\s+/).includes(indexOf(lock))
+  if (!defined) await run('tpm2_nvdefine', [indexOf(lock), '-Q', '-C', 'o', '-g', 'sha256', '-s', '32', '-a', LOCK])
+  const area = await textOf(run, 'tpm2_nvreadpublic', [indexOf(lock)])
+  const attributes = Number(/attributes:\s+friendly: \S+\s+value: (0x[0-9A-Fa-f]+)/.exec(area)?.[1] ?? 0)
+  // Whatever else stands there could be written as one likes.
+  if ((attributes & NT_MASK) !== NT_EXTEND || !/value: 0xB\s/.test(area) || !/size: 32\s/.test(area)) refuse('provider.host', 'tpm.lock', `an index of SHA-256 that can only be extended at ${indexOf(lock)}`, `attributes 0x${attributes.toString(16)}`, 'choose an index that nobody uses')
+  if ((attributes & WRITTEN) === 0) await run('tpm2_nvextend', ['-Q', '-C', indexOf(lock), '-i', '-', indexOf(lock)], random(32))
 }
+/** TPMA_NV (TPM 2.0 Library, Part 2, section 13.4). */
+const NT_MASK = 0xf0
+const NT_EXTEND = 0x40
+const WRITTEN = 1 << 29
 
+const textOf = async (run: Run, tool: string, args: readonly string[]) => new TextDecoder().decode(await run(tool, args))
 const indexOf = (lock: number) => `0x${lock.toString(16)}`
 const bytesAt = async (path: string): Promise<Uint8Array> => new Uint8Array(await readFile(path))
 

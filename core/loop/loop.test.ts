@@ -139,14 +139,23 @@ test('a report of a configuration that is not the one this loop gave', () => {
   loop.turn()
   loop.turn(false)
   const claim = (configuration: Report['configuration']) => {
-    const { configuration: _, ...body } = (loop.report({ challenge: false }), reported(loop).body)
+    const { configuration: _, ...body } = (loop.report(), reported(loop).body)
     const envelope = encodeReport(loop.node, { ...body, ...(configuration === undefined ? {} : { configuration }) })
     const result = loop.next(loop.delivery({ reports: [envelope], evidence: quote(loop.pcrs(), reportBinding(p, 'tpm', statementDigest(p, envelope))) }))
     loop.state = { ...kept }
     return result
   }
-  const kept = loop.state
+  const before = loop.state
+  let kept = before
   refused(claim(undefined), 'loop.rollback', 'report.configuration')
+  // Nor does one that nobody answered take it away.
+  loop.report({ challenge: false })
+  loop.log.append(loop.state.unanswered.at(-1) ?? '')
+  kept = loop.state
+  refused(claim(undefined), 'loop.rollback', 'report.configuration')
+  assert.ok(claim(digest(3)).ok)
+  loop.log.entries.pop()
+  kept = loop.state = before
   refused(claim(digest(0)), 'loop.rollback', 'report.configuration')
   // The configuration before, as if the newest had never been opened: its register says otherwise.
   refused(claim(digest(1)), 'loop.state', 'report.register')
