@@ -81,13 +81,13 @@ function epochOf(p: Primitives, about: About): Epoch {
     return { ...shared, change: 'founded', notice: 'none' }
   }
   const reviewed = orRefuse(review(p, prev, next))
-  const notice = reviewed.notice === 0 ? undefined : noticeOf(p, about, receipt, index, at)
+  const notice = reviewed.notice === 0 ? undefined : noticeOf(p, about, receipt, at)
   orRefuse(actsSatisfy(p, { lineage, prev, next, digest, proposedAt: notice?.from ?? 0 }, reviewed, acts, notice?.until ?? Number.MAX_SAFE_INTEGER))
   return { ...shared, change: reviewed.change, notice: reviewed.notice === 0 ? 'none' : notice === undefined ? 'stated' : 'proven' }
 }
 
 /** Since when, at the latest, the log had the proposal, and until when, at the earliest, it had no enactment. Undefined where receipts do not prove it. */
-function noticeOf(p: Primitives, { enactment, lineage, digest, policy }: About, receipt: Receipt, index: number, at: string): { from: number; until: number } | undefined {
+function noticeOf(p: Primitives, { enactment, lineage, digest, policy }: About, receipt: Receipt, at: string): { from: number; until: number } | undefined {
   const { notice } = receipt.predicate
   if (!isObject(notice) || enactment.proposed === undefined) return undefined
   const [from, until] = [headOf(p, notice['from'], policy), headOf(p, notice['until'], policy)]
@@ -95,7 +95,7 @@ function noticeOf(p: Primitives, { enactment, lineage, digest, policy }: About, 
   const proposal = orRefuse(verifyProof(p, utf8(enactment.proposed.envelope), enactment.proposed.proof, policy))
   statementOf(p, enactment.proposed, 'proposed', { lineage, charter: digest }, `${at}.proposed`)
   if (proposal.index >= from.size) refuse('charter.notice', `${at}.notice.from`, `a head that contains entry ${proposal.index}, the proposal`, `size ${from.size}`)
-  if (until.size > index) refuse('charter.notice', `${at}.notice.until`, `a head before entry ${index}, the enactment`, `size ${until.size}`)
+  // A receipt cannot hold a head that contains it: the enactment came after this one.
   return { from: from.time, until: until.time }
 }
 

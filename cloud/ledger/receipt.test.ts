@@ -17,6 +17,7 @@ import type { Signer } from '@cloister/core/crypto/primitives'
 import { evidenceDigest } from '@cloister/core/evidence/index'
 import { simulatedChip, type Launched } from '@cloister/core/evidence/simulated/chip'
 import { smallLog } from './log.fixture.ts'
+import { verifyEnacted } from '@cloister/core/enacted'
 import { parsePolicy, type LogPolicy } from '@cloister/core/log/policy'
 import { encodeReceipt, parseReceipt, verifyReceiptSignature } from '@cloister/core/receipt/receipt'
 import { orRefuse, type Refusal, type Result } from '@cloister/core/refusal'
@@ -68,6 +69,7 @@ interface Wrong {
   /** Of the last epoch's receipt: fields, who signs it, and the proposal beside it. */
   readonly enacted?: Record<string, unknown>
   readonly enactedBy?: Signer
+  readonly forged?: Signer
   readonly proposal?: 'missing' | 'other' | 'late'
   /** The receipt of an emergency, its fields changed, and what the bundle says of it. */
   readonly emergency?: Record<string, unknown>
@@ -172,7 +174,9 @@ function enact(log: Log, broker: Signer, charter: Charter, lineage: Hash, wrong:
   const proposal = encodeReceipt(broker, 'proposed', [], wrong.proposal === 'other' ? { ...about, charter: lineage } : about)
   const proposed: Placed = { envelope: proposal, index: log.add(proposal) }
   const notice = wrong.notice === false ? {} : { notice: { from: wrong.proposal === 'late' ? early : log.head(NOW - 9000), until: log.head(NOW - 9000 + (wrong.notice ?? 3600)) } }
-  const envelope = encodeReceipt(wrong.enactedBy ?? broker, 'enacted', [], { ...about, approvals, ...notice, ...wrong.enacted })
+  const statement = { ...about, approvals, ...notice, ...wrong.enacted }
+  const signed = encodeReceipt(wrong.enactedBy ?? broker, 'enacted', [], statement)
+  const envelope = wrong.forged === undefined ? signed : encodeReceipt(wrong.forged, 'enacted', [], statement).replace(formatKey(wrong.forged.publicKey), formatKey(broker.publicKey))
   return { envelope, index: log.add(envelope), ...(wrong.proposal === 'missing' ? {} : { proposed }) }
 }
 
@@ -229,6 +233,18 @@ test('evidence of another session, another program, another guest', () => {
   refused(verifyReceipt(p, { ...bundle, ran: bundle.released }, { policy }), 'log.proof')
 })
 
+test('a release to other keys, under another charter, on a machine that the program does not name; a run of another program', () => {
+  const guestKey = generateSigner('p256')
+  const sign = formatKey(guestKey.publicKey)
+  refused(judge({ guestKey, released: { guest: { seal: hashOf(p, SEAL), sign: formatKey(generateSigner('p256').publicKey) } } }), 'receipt.key', 'guest.sign')
+  refused(judge({ guestKey, released: { guest: { seal: hashOf(p, NONCE), sign } } }), 'receipt.key', 'guest.seal')
+  const other: Hash = `sha256:${'0'.repeat(64)}`
+  const binding = { nonce: toBase64(NONCE), seal: toBase64(SEAL), sign, charter: other, head: toBase64(HEAD) }
+  refused(judge({ guestKey, bound: reportData(p, { nonce: NONCE, seal: SEAL, sign, charter: other, head: HEAD }), bundle: { binding } }), 'receipt.charter', 'binding.charter')
+  refused(judge({ charters: [charterOf({ programs: { match: { run: { sql: `sha256:${'1'.repeat(64)}` }, on: { tee: ['snp'] } } } })] }), 'place.tee')
+  refused(judge({ ran: { program: { name: 'match', run: { sql: other } } } }), 'program.mismatch', 'ran.program')
+})
+
 test('inputs that were not released, in another version, or of no grant', () => {
   const input = { asset: 'a-claims', version: 1, digest: `sha256:${'a'.repeat(64)}` }
   refused(judge({ ran: { inputs: [{ ...input, digest: `sha256:${'c'.repeat(64)}` }] } }), 'receipt.subject', 'a-claims')
@@ -267,7 +283,10 @@ test('epochs: each has its own receipt in the log, about itself and in order', (
   const [one, two] = bundle.earlier ?? []
   assert.ok(one !== undefined && two !== undefined)
   const changed = (change: Partial<ReceiptBundle>) => verifyReceipt(p, { ...bundle, ...change }, { policy })
-  for (const earlier of [[], [one], [one, two, two]]) refused(changed({ earlier }), 'receipt.charter', 'enacted')
+  for (const earlier of [[], [one], [one, two, two]]) {
+    const result = changed({ earlier })
+    assert.deepEqual(result.ok ? [] : [result.refusal.code, result.refusal.at], ['receipt.charter', 'enacted'])
+  }
   const { earlier: _, ...without } = bundle
   refused(verifyReceipt(p, without, { policy }), 'receipt.charter', 'enacted')
   refused(changed({ earlier: [two, one] }), 'receipt.charter', 'enacted[0].charter')
@@ -276,6 +295,15 @@ test('epochs: each has its own receipt in the log, about itself and in order', (
   refused(changed({ earlier: [one, bundle.released] }), 'receipt.type', 'enacted[1]')
   refused(judge({ enacted: { approvals: undefined } }), 'receipt.charter', 'approvals')
   refused(judge({ enacted: { lineage: `sha256:${'0'.repeat(64)}` } }), 'receipt.charter', 'lineage')
+})
+test('epochs: an enactment signed by nobody, and one that the log has before its predecessor\'s', () => {
+  const charters = next(WIDER)
+  refused(judge({ charters, forged: generateSigner('p256') }), 'receipt.signature')
+  const [log, broker, lineage] = [logOf({}), generateSigner('p256'), charterDigest(p, charters[0])]
+  const placed = [charters[1], charters[0]].map(charter => enact(log, broker, charter, lineage, {})).reverse()
+  const { policy, prove } = log.closed()
+  const enactments = placed.map(({ envelope, index, proposed }) => ({ envelope, proof: prove(index), ...(proposed === undefined ? {} : { proposed: { envelope: proposed.envelope, proof: prove(proposed.index) } }) }))
+  refused(verifyEnacted(p, charters, enactments, policy), 'log.proof', 'enacted[1].index')
 })
 test('epochs: a veto among the acts of a widening, and a broker that the file does not prove', () => {
   const charters = next(WIDER)

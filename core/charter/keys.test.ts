@@ -117,7 +117,7 @@ test('an act carries an assertion of two texts and nothing else', () => {
 
 test('a key has one spelling, and one public key is one key however it is spelled', () => {
   assert.deepEqual(parsePartyKey(PASSKEY), { key: point, rp: 'bank.example' })
-  for (const bad of ['webauthn-p256', `webauthn-p256:${formatKey(point).slice(5)}`, `webauthn-p256::${formatKey(point).slice(5)}`, PASSKEY.replace('bank', 'Bank'), PASSKEY.replace('bank.example', '.example'), PASSKEY.replace('bank.example', 'bank..example'), PASSKEY.replace('bank.example', '-bank.example'), `${PASSKEY}00`, PASSKEY.replace('webauthn-p256', 'webauthn-ml-dsa-44'), 'p384:04'])
+  for (const bad of ['webauthn-p256', `webauthn-p256:${formatKey(point).slice(5)}`, `webauthn-p256::${formatKey(point).slice(5)}`, PASSKEY.replace('bank', 'Bank'), PASSKEY.replace('bank.example', '.example'), PASSKEY.replace('bank.example', 'bank..example'), PASSKEY.replace('bank.example', '-bank.example'), `${PASSKEY}00`, PASSKEY.replace('webauthn-p256', 'webauthn-ml-dsa-44'), `p384:04${'11'.repeat(96)}`, `webauthn-p384:bank.example:04${'11'.repeat(96)}`])
     assert.throws(() => parsePartyKey(bad), /crypto\.key/, bad)
   assert.equal(keyIdentity(PASSKEY), keyIdentity(webauthnKey('other.example', point)))
   const plain = formatKey(point)
