@@ -181,18 +181,20 @@ test('docs/charter-life.md: every command of the page does what the page says', 
   if (!existsSync('/usr/bin/openssl')) writeFileSync(join(place, 'bin/openssl'), `#!${process.execPath}\n${SIGN}\n`, { mode: 0o755 })
   const cloud = await openLocalCloud({ folder: join(place, '.cloister') })
   announce(join(place, '.cloister'), cloud)
+  const other = await openLocalCloud()
   try {
     const page = readFileSync(join(import.meta.dirname, 'docs/charter-life.md'), 'utf8')
     const commands = [...page.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) => block.trim().split('\n'))
     assert.ok(commands.length > 40, `only ${commands.length} commands seen`)
     for (const line of commands) {
       const [, command = line, code] = /^(.*?)\s+# refused: (\S+)$/.exec(line) ?? []
-      const said = await shell(command.replace('http://127.0.0.1:7800', cloud.url), place)
+      const said = await shell(command.replaceAll('http://127.0.0.1:7800', cloud.url).replaceAll('http://127.0.0.1:7900', other.url), place)
       assert.equal(said.status, code === undefined ? 0 : 10, `${line}\n${said.stderr}`)
       if (code !== undefined) assert.match(said.stderr, new RegExp(`refused: ${code}`), line)
     }
   } finally {
     await cloud.close()
+    await other.close()
   }
 })
 

@@ -18,6 +18,7 @@ import { key } from './key.ts'
 import { act, atOnce, plan, propose } from './life.ts'
 import { charterText, KEYS, publicKey } from './life.fixture.ts'
 import { openLocalCloud } from './local-cloud.ts'
+import { give } from './recover.ts'
 import type { Screen } from './screen.ts'
 import { exit, rotate } from './successions.ts'
 import { status } from './status.ts'
@@ -412,6 +413,22 @@ test('keys stay out of git: proposing leaves a .gitignore beside them, and never
   writeFileSync(ignore, 'own\n')
   await did(screen => propose(screen, home, {}))
   assert.equal(readFileSync(ignore, 'utf8'), 'own\n')
+})
+
+test('a recovery share goes to simulated silicon only where the charter names it', async () => {
+  const home = machine('alpha')
+  edit(home, text => text.replace('[simulated, snp]', '[snp]'))
+  writeFileSync(join(home, 'keys', 'alpha.seal'), 'AGE-SECRET-KEY-NONE\n')
+  writeFileSync(join(home, 'backup'), '{"charters":[]}')
+  const cloud = await openLocalCloud()
+  const asked = { party: 'alpha', backup: join(home, 'backup'), to: cloud.url, challenge: Buffer.alloc(32).toString('base64'), out: join(home, 'share') }
+  try {
+    assert.match(await refusedWith(screen => give(screen, home, asked)), /^evidence\.simulated/)
+    edit(home, text => text.replace('[snp]', '[simulated]'))
+    assert.match(await refusedWith(screen => give(screen, home, asked)), /^share\.form/, 'the machine is taken; the backup is none')
+  } finally {
+    await cloud.close()
+  }
 })
 
 test('a party whose keys are elsewhere leaves by a change request that it signs elsewhere', async () => {

@@ -56,6 +56,8 @@ export async function give(screen: Screen, path: string, options: GiveOptions): 
   const hello = await connectBroker(options.to).send('/v1/hello', { nonce: toBase64(asked) })
   const evidence = orRefuse(parseEvidence(hello['evidence']))
   const simulated = evidence.kind === 'simulated'
+  const named = Object.values(from.charter.programs).some(program => program.on.tee.includes('simulated'))
+  if (simulated && !named) refuse('evidence.simulated', 'hello.evidence', 'real hardware: the charter names no simulated silicon', 'simulated silicon')
   const measurement = options.broker ?? (simulated ? measureGuest() : refuse('cli.usage', '--broker', 'the launch measurement of brokers that you trust (hex)', 'nothing'))
   const tee = simulated ? 'simulated' as const : evidence.kind === 'snp' || evidence.kind === 'tdx' || evidence.kind === 'nitro' ? evidence.kind : refuse('cli.unsupported', 'hello.evidence', 'evidence of a broker', evidence.kind)
   if (simulated) screen.warn('SIMULATED silicon: whoever operates this broker can read the share and everything behind it')
