@@ -106,6 +106,17 @@ test('numbers that are no sizes and hashes that are no hashes are refused, at an
   for (const size of [2 ** 49 - 1, 2 ** 49, 2 ** 49 + 1, 2 ** 53 - 1]) assert.ok(verifyInclusion(p, alike(0, 0), size - 1, size, inclusionProof(p, size - 1, size, alike), rootAt(p, size, alike)).ok, String(size))
 })
 
+test('a proof of larger trees is none for smaller ones, though their roots are reached', () => {
+  const hashAt = treeOf(entriesOf(16))
+  const root = (size: number) => rootAt(p, size, hashAt)
+  for (const [old, size, less, smaller] of [[7, 8, 3, 4], [14, 16, 6, 8], [15, 16, 3, 4]] as const) {
+    const proof = consistencyProof(p, old, size, hashAt)
+    assert.ok(verifyConsistency(p, old, root(old), size, root(size), proof).ok)
+    refused(verifyConsistency(p, less, root(old), smaller, root(size), proof), 'log.consistency')
+  }
+  refused(verifyInclusion(p, hashAt(0, 5), 1, 4, inclusionProof(p, 5, 16, hashAt), root(16)), 'log.inclusion')
+})
+
 const log = ed25519Signer('log')
 const [w1, w2] = [ed25519Signer('witness 1'), ed25519Signer('witness 2')]
 const logVkey = noteKey(p, 'log.example', ED25519, log.raw).vkey
