@@ -91,6 +91,10 @@ test('what is enacted or revoked ends it: narrowing wins over an emergency too',
     }
     assert.equal(codeOf(await run(world, broker, asked)), end === 'revoke' ? 'charter.revoked' : 'grant.none')
   }
+  const world = worldOf({ of: ['alpha'], need: 1, lasts: '4h' })
+  const broker = await ready(world)
+  for (const party of ['alpha', 'bravo']) orRefuse(await broker.act(wire({ act: actOf(world, party, 'revoke', world.charter) })))
+  assert.equal(codeOf(await say(world, broker, 'alpha')), 'charter.revoked', 'what is revoked has no emergencies')
 })
 test('no more than a few run at once, and no party fills the place of others', async () => {
   const world = worldOf({ of: ['alpha', 'bravo'], need: 1, lasts: '4h' })

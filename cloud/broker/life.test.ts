@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fromHex } from '@cloister/core/bytes/hex'
-import { programIdentity } from '@cloister/core/charter/canonical'
+import { charterDigest, programIdentity } from '@cloister/core/charter/canonical'
 import { formatKey } from '@cloister/core/crypto/keys'
 import { verifyEnacted, type Enactment } from '@cloister/core/enacted'
 import { parseReceipt } from '@cloister/core/receipt/receipt'
 import { orRefuse } from '@cloister/core/refusal'
-import type { Verb } from '@cloister/core/charter/acts'
+import { signAct, type ActBody, type Verb } from '@cloister/core/charter/acts'
 import type { Charter } from '@cloister/core/charter/types'
 import { generateSigner, nodePrimitives as p } from '../crypto/node.ts'
 import type { Broker } from './broker.ts'
@@ -352,4 +352,32 @@ test('a change of many things is proposed and enacted, though its lines fill no 
   orRefuse(await say(world, broker, 'alpha', 'approve', next))
   orRefuse(await say(world, broker, 'alpha', 'enact', next))
   assert.equal(codeOf(await run(world, broker)), 'ok')
+})
+
+test('acts that are signed well but about something else: another epoch, another charter, what is not there', async () => {
+  const world = newWorld({ notice: '0s', uses: 50 })
+  const broker = await ready(world)
+  const next = wider(world)
+  orRefuse(await propose(world, broker, next))
+  const signed = (change: Partial<ActBody>) => signAct(world.parties['alpha'] ?? assert.fail(), { verb: 'approve', lineage: world.lineage, digest: charterDigest(p, next), epoch: 2, prev: world.lineage, party: 'alpha', ...change })
+  assert.equal(codeOf(await broker.act(wire({ act: signed({}) }))), 'ok')
+  for (const change of [{ epoch: 3 }, { prev: `sha256:${'0'.repeat(64)}` as const }]) assert.equal(codeOf(await broker.act(wire({ act: signed(change) }))), 'charter.act', JSON.stringify(change))
+  assert.equal(codeOf(await broker.propose(wire({ charter: charterJson(next), act: signed({ verb: 'propose', epoch: 7 }) }))), 'charter.act')
+  const [early, program] = [actOf(world, 'bravo', 'revoke', world.charter, 'b-claims@1'), actOf(world, 'alpha', 'revoke', world.charter, 'program:match')]
+  orRefuse(await say(world, broker, 'bravo', 'approve', next))
+  orRefuse(await say(world, broker, 'alpha', 'enact', next))
+  for (const act of [early, program, actOf(world, 'alpha', 'rotate', world.charter, 'a-claims@1')]) assert.equal(codeOf(await broker.act(wire({ act }))), 'charter.act', 'signed for the epoch before')
+  assert.equal(codeOf(await say(world, broker, 'alpha', 'revoke', next, 'z-claims@0')), 'asset.unknown')
+  assert.equal(codeOf(await say(world, broker, 'alpha', 'revoke', next, 'program:other')), 'program.unknown')
+})
+test('veto: whoever took its approval back does not give it again to the same proposal', async () => {
+  const world = newWorld({ notice: '0s', edit: charter => { charter['programs'] = { match: { run: { sql: `sha256:${'1'.repeat(64)}` }, on: { tee: ['simulated', 'snp'] } } } } })
+  const broker = await ready(world)
+  const next = successor(world.charter, charter => { for (const program of Object.values(charter.programs)) program.on = { tee: ['simulated'] } })
+  orRefuse(await propose(world, broker, next))
+  const approval = actOf(world, 'alpha', 'approve', next)
+  orRefuse(await broker.act(wire({ act: approval })))
+  orRefuse(await say(world, broker, 'alpha', 'veto', next))
+  assert.equal(codeOf(await broker.act(wire({ act: approval }))), 'charter.act')
+  assert.equal(codeOf(await say(world, broker, 'alpha', 'enact', next)), 'charter.not-approved')
 })

@@ -169,6 +169,16 @@ test('a narrowing carried along by a widening needs all its owners', () => {
   assert.deepEqual([reviewed.change, reviewed.sign, reviewed.oneOf], ['widen', all, []])
   refused(check([act('approve', 'alpha'), act('approve', 'bravo')]), 'charter.not-approved')
 })
+test('even what any owner may do, or nobody owns, needs the word of one who may', () => {
+  const two = charter(FRAUD.replace('[a-claims, b-claims, c-claims]', '[a-claims, b-claims]'))
+  const tee = proposal(copy => { copy.programs['match']!.on.tee = ['snp'] }, two)
+  assert.deepEqual([tee.reviewed.sign, tee.reviewed.oneOf], [[], [['alpha', 'bravo']]])
+  refused(tee.check([tee.act('approve', 'carol')], 0), 'charter.not-approved')
+  ok(tee.check([tee.act('approve', 'bravo')], 0))
+  const noted = proposal(copy => { copy.programs['other'] = { run: { sql: `sha256:${'2'.repeat(64)}` }, on: { tee: ['snp'] } } })
+  refused(noted.check([], 0), 'charter.not-approved')
+  ok(noted.check([noted.act('approve', 'carol')], 0))
+})
 test('nobody stops a narrowing; whoever vetoes has taken its own approval back', () => {
   const { act, check } = proposal(copy => { copy.programs['match']!.on.tee = ['snp'] })
   ok(check([act('approve', 'alpha'), act('veto', 'bravo')], 0))
