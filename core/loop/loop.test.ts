@@ -16,7 +16,7 @@ import { encodeConfiguration, encodeReport, LOOP_LIMITS, parseConfiguration, par
 import { readNodeState, writeState } from './kept.ts'
 import { BOOT, edSigner, FIRMWARE, hexOf, KERNEL, Loop, nodeSigner, NOW, ok, p, PAYLOAD, quote, refused, REQUIRES, STATE, TestLog } from './loop.fixture.ts'
 import { makeReport, NEW_NODE, reopen, statementDigest, withOpening } from './node.ts'
-import { challengeOf, next as orchestrate } from './orchestrate.ts'
+import { admit, challengeOf, next as orchestrate } from './orchestrate.ts'
 import { encodePayload, parsePayload } from './payload.ts'
 import { stateOf } from './state.ts'
 
@@ -72,6 +72,24 @@ test('the orchestrator resends what it has answered, and answers no report twice
   assert.equal(again.leaf.envelope, loop.log.leaf(1).envelope)
   loop.now += 601
   refused(loop.next(), 'loop.window', 'validUntil')
+})
+
+test('reports are admitted at their place, under a fresh head, whatever is judged of them; an answer is shown from its leaf', () => {
+  const loop = new Loop()
+  loop.turn()
+  loop.report({ challenge: false, state: stateOf({ kernel: '5.10' }) })
+  const admitted = () => admit(p, ok(followLast(p, loop.trust, loop.log.leaves())), loop.delivery(), loop.trust, loop.now)
+  assert.deepEqual(ok(admitted()), loop.state.unanswered)
+  loop.log.now = NOW - 601
+  refused(admitted(), 'head.stale', 'leaves')
+  loop.log.now = NOW
+  loop.log.append(loop.state.unanswered[0] ?? '')
+  assert.deepEqual(ok(admitted()), [])
+  const other = new Loop()
+  other.report()
+  other.answer()
+  const { view, head } = ok(follow(p, other.trust, other.log.leaves()))
+  refused(nextOf(other, { view, head, void: [] }), 'loop.skip', 'leaves')
 })
 
 test('what no node would read is not logged', () => {
