@@ -15,7 +15,7 @@ import { openSimulatedChip } from '../guest/attesters/simulated.ts'
 import { followLog } from './log.ts'
 import { openNode, type Hardware, type LoopNode } from './node.ts'
 import { openOrchestrator } from './orchestrator.ts'
-import { chipHardware, demandsOf, hostState, NOW, planAt, softTpm, testLog, trustOf } from './world.fixture.ts'
+import { chipHardware, demandsOf, hostState, NEXT_KERNEL, NOW, planAt, softTpm, testLog, trustOf } from './world.fixture.ts'
 
 class Crash extends Error {}
 
@@ -146,6 +146,20 @@ test('a report that was lost is sent again; one that is too old makes place for 
   one.link.deliver = deliver
   assert.notEqual(await one.start().turn(), expired)
   assert.ok(!one.active.some(({ digest }) => digest === expired))
+})
+
+test('a kernel that changes between report and answer: a new report at once, because the old key stays shut', async () => {
+  const tpm = softTpm()
+  const one = await world(tpm)
+  await one.start().turn()
+  const { deliver } = one.link
+  one.link.deliver = async () => { throw new Crash('lost') }
+  await assert.rejects(one.start().turn(), Crash)
+  tpm.boot(NEXT_KERNEL)
+  one.link.deliver = deliver
+  await one.start().turn()
+  assert.equal((await one.view()).view.report?.sequence, 2)
+  assert.equal(one.active.length, 2)
 })
 
 test('reports that nobody answers are logged all the same, and a node that is refused for days goes on when it is not', async () => {

@@ -18,7 +18,7 @@ import { activated, catchUp, findConfiguration, makeReport, NEW_NODE, openConfig
 import type { Delivery } from '@cloister/core/loop/orchestrate'
 import type { Payload } from '@cloister/core/loop/payload'
 import { readState, stateDigest, type State } from '@cloister/core/loop/state'
-import { orRefuse, refuse, Refused, type Result } from '@cloister/core/refusal'
+import { attemptAsync, orRefuse, refuse, Refused, type Result } from '@cloister/core/refusal'
 
 /** The machine. */
 export interface Hardware {
@@ -41,7 +41,10 @@ export interface Holds { readonly register?: string; readonly lock?: string }
 /** The node's disk: `write` is atomic, and returns once it is durable. */
 export interface Disk { read(): Promise<string | undefined>; write(text: string): Promise<void> }
 
-/** What is configured. `activate` may be told the same twice, after a crash. */
+/**
+ * What is configured. `activate` may be told the same twice, after a crash; what is active stays so over a boot, and is
+ * started only after `resume`, which measures it again.
+ */
 export interface Host { state(): Promise<State>; activate(payload: Payload, configuration: Hash): Promise<void> }
 
 /** The way to an orchestrator; whoever stands between is trusted with nothing. */
@@ -147,15 +150,17 @@ async function firstOf(hardware: Hardware, keys: readonly string[]): Promise<Uin
       if (!(error instanceof Refused)) throw error
     }
   }
-  return refuse('seal.open', 'state.opening.keys', 'a key that this machine opens in this state', 'none')
+  return refuse('seal.open', 'state.opening.keys', 'a key that this machine opens in this state', 'none', 'boot what ran when the configuration was opened, or enrol the node anew')
 }
 
 /** May the last report go out once more? Its key must still open in the state the machine is in, and the host's state be the one it names. */
 async function goesAgain({ p, trust, hardware }: NodeOptions, state: NodeState, host: State): Promise<boolean> {
-  const last = state.unanswered.at(-1)
-  if (last === undefined || state.key === undefined) return false
+  const [last, { key }] = [state.unanswered.at(-1), state]
+  if (last === undefined || key === undefined) return false
   const { body } = orRefuse(parseReport(p, last, trust.node))
-  return await hardware.register?.read() === body.register && stateDigest(p, host) === body.state.digest
+  if (await hardware.register?.read() !== body.register || stateDigest(p, host) !== body.state.digest) return false
+  // Another kernel, say, with the same register: the key stays shut, and what is sealed to it would be lost.
+  return (await attemptAsync(() => firstOf(hardware, [key]))).ok
 }
 
 /** Reports that nobody answered may be in the log all the same: those need not be sent again. */

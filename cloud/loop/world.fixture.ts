@@ -57,6 +57,7 @@ const tpm2b = (bytes: Uint8Array) => concat(be(bytes.length, 2), bytes)
 export const ZERO = '00'.repeat(32)
 export const FIRMWARE = '11'.repeat(32)
 export const KERNEL = '22'.repeat(32)
+export const NEXT_KERNEL = '23'.repeat(32)
 
 /** A TPM in software: PCR 0 and 11 name the boot, 13 is the loop's, the lock survives boots. Its fuses seal secrets. */
 export interface SoftTpm extends Hardware { readonly akName: string; boot(kernel?: string): void; snapshot(): () => void }
@@ -68,7 +69,7 @@ export function softTpm(locks = true): SoftTpm {
   const fuses = nodeRandom(32)
   let [pcrs, lock]: [Record<string, string>, string] = [{ '0': FIRMWARE, '11': KERNEL, '13': ZERO }, ZERO]
   const extend = (value: string, digest: Uint8Array) => toHex(p.hash('sha256', concat(fromHex(value), digest)))
-  const keyFor = ({ register = '', lock: locked = '' }: Holds) => p.hash('sha256', framed('fuses', fuses, utf8(register), utf8(locked)))
+  const keyFor = ({ register = '', lock: locked = '' }: Holds) => p.hash('sha256', framed('fuses', fuses, utf8(pcrs['11'] ?? ''), utf8(register), utf8(locked)))
   return {
     kind: 'tpm', akName: readPublicArea(p, area).name,
     attest: async binding => {
@@ -116,7 +117,7 @@ function gcmOpen(key: Uint8Array, kept: string): Uint8Array {
 }
 
 export const REQUIRES: Requirement = {
-  appraisal: { tee: ['tpm', 'simulated'], tcb: 'any', distrust: {}, measurements: [{ tee: 'tpm', hex: FIRMWARE, name: 'image 7', registers: { PCR11: KERNEL } }, { tee: 'simulated', hex: '44'.repeat(48), name: 'guest' }] },
+  appraisal: { tee: ['tpm', 'simulated'], tcb: 'any', distrust: {}, measurements: [{ tee: 'tpm', hex: FIRMWARE, name: 'image 7', registers: { PCR11: KERNEL } }, { tee: 'tpm', hex: FIRMWARE, name: 'image 8', registers: { PCR11: NEXT_KERNEL } }, { tee: 'simulated', hex: '44'.repeat(48), name: 'guest' }] },
   facts: { kernel: ['6.12.95'] },
 }
 export const hostState = () => stateOf({ kernel: '6.12.95', os: 'debian 12' })

@@ -128,9 +128,9 @@ function judge(p: Primitives, view: View, report: Signed<Report>, { state, evide
   return { report: body, facts, claims }
 }
 
-/** The nonce proves that a report is new: the configuration it is the first under, or a challenge of ours that is not old. */
-function checkNonce(p: Primitives, { configuration: newest }: View, { nonce, node, configuration, previous }: Report, { challengeKey, reportAgeMax }: Demands, now: number): void {
-  if (newest !== undefined && nonce === newest.digest && configuration === newest.digest && newest.accepts === previous) return
+/** The nonce proves that a report is new: the newest configuration, in the first report after it, or a challenge of ours that is not old. */
+function checkNonce(p: Primitives, { configuration: newest }: View, { nonce, node, previous }: Report, { challengeKey, reportAgeMax }: Demands, now: number): void {
+  if (newest !== undefined && nonce === newest.digest && newest.accepts === previous) return
   const challenge = attempt(() => fromBase64(nonce, 'report.nonce'))
   const bytes = challenge.ok && challenge.value.length === 40 ? challenge.value : refuse('loop.replay', 'report.nonce', 'a challenge, or the configuration that was just opened', 'neither', 'ask for a challenge and report again')
   const time = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0))
