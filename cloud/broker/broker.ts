@@ -33,6 +33,7 @@ import { step } from './machine.ts'
 import type { Challenge, DepositRequest, Effect, Event, Reply, Rules } from './events.ts'
 import { makeNonce, readNonce } from './nonce.ts'
 import { actRequest, foundRequest, helloRequest, joinRequest, proposalRequest, putRequest, receiptRequest, recoverRequest, releaseRequest, type PutRequest } from './requests.ts'
+import { changesSince, journalOf } from './journal.ts'
 import { JOIN, ownMeasurement, sealIdentity } from './join.ts'
 import { backupOf, backupTag, checkBackup, RECOVER, RECOVER_BYTES_MAX, RECOVER_SECONDS, type Backup, type Returned } from './recovery.ts'
 import { keepRoot, needsReroot, newRoot, openDepositAtRest, rerootFor, restKey, sealDepositAtRest, type Reroot } from './roots.ts'
@@ -386,20 +387,17 @@ class LocalBroker implements Broker {
       const last = new Map(changes.map(({ key, value }) => [key, value]))
       const records = [...last].flatMap(([key, value]) => (value === undefined ? [] : [{ key, value: utf8(JSON.stringify(value)) }]))
       const logged = entries.length === 0 ? undefined : this.ledger.prepare(entries.map(entry => utf8(entry)))
+      const journal = journalOf(at + 1, last)
       const written = await store.write({
-        at, expect: logged?.batch.expect ?? [], put: [...records, ...logged?.batch.put ?? []],
-        delete: [...[...last].flatMap(([key, value]) => (value === undefined ? [key] : [])), ...logged?.batch.delete ?? []],
+        at, expect: logged?.batch.expect ?? [], put: [...records, ...journal.put, ...logged?.batch.put ?? []],
+        delete: [...[...last].flatMap(([key, value]) => (value === undefined ? [key] : [])), ...journal.delete, ...logged?.batch.delete ?? []],
       })
       if (written.moved) {
-        await this.reload()
+        await this.ledger.reload()
         continue
       }
       logged?.committed()
-      for (const [key, value] of last) {
-        if (value === undefined) this.#records.delete(key)
-        else this.#records.set(key, value)
-      }
-      this.#version = written.version
+      this.#lay(written.version, last)
       return done
     }
     return refuse('store.locked', 'broker', 'a turn to write', `${TRIES_MAX} times another broker was first`, 'try again')
@@ -495,9 +493,28 @@ class LocalBroker implements Broker {
   }
 
   async #state(): Promise<State> {
-    const result = await attemptAsync(() => this.#options.store.version())
-    if (orRefuse(result) !== this.#version) await this.reload()
+    const version = orRefuse(await attemptAsync(() => this.#options.store.version()))
+    if (version !== this.#version && !await this.#caughtUp(version)) await this.reload()
     return stateOf(this.#records)
+  }
+
+  /** Learn from the journal what other brokers wrote, at least up to `version`; false when it does not tell. */
+  async #caughtUp(version: number): Promise<boolean> {
+    const from = this.#version
+    const since = await changesSince(this.#options.store, from, version)
+    if (since === undefined) return false
+    await this.ledger.reload()
+    // Changes fit the version they were asked for, and no other that was reached here meanwhile.
+    if (this.#version === from) this.#lay(since.version, since.changes.map(({ key, value }) => [key, value] as const))
+    return this.#version >= version
+  }
+
+  #lay(version: number, changes: Iterable<readonly [string, unknown]>): void {
+    for (const [key, value] of changes) {
+      if (value === undefined) this.#records.delete(key)
+      else this.#records.set(key, value)
+    }
+    this.#version = version
   }
 
   async reload(): Promise<void> {

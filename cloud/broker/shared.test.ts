@@ -49,10 +49,12 @@ test('processes on three chips share one PostgreSQL: one identity, one log, and 
   const start = (chip: number) => {
     const child = spawn(process.execPath, ['--conditions=source', '--disable-warning=ExperimentalWarning', fileURLToPath(import.meta.resolve('./shared.child.ts')), at('connection'), 'broker', at('witness.db'), at(`vault-${chip}.db`), String(chip), String(USES)], { stdio: ['ignore', 'pipe', 'inherit'] })
     createInterface({ input: child.stdout }).on('line', line => { said.push(line) })
+    child.once('exit', code => { if (code !== null && code !== 0) said.push(`ended with ${code}`) })
     return { child, ended: new Promise<unknown>(resolve => { child.once('close', resolve) }) }
   }
   const released = () => said.filter(line => line.startsWith('released '))
-  const until = async (count: number) => { while (released().length < count) await sleep(5) }
+  const strange = () => said.filter(line => !/^(broker|released) |^budget\.spent$/.test(line))
+  const until = async (count: number) => { while (released().length < count) { assert.deepEqual(strange(), []); await sleep(5) } }
   const kill = (one: { child: ChildProcess }) => one.child.kill('SIGKILL')
   const brokers = [6, 7, 8].map(start)
   await until(6)
@@ -65,7 +67,7 @@ test('processes on three chips share one PostgreSQL: one identity, one log, and 
   await Promise.all(brokers.map(one => one.ended))
 
   assert.deepEqual(new Set(said.filter(line => line.startsWith('broker '))), new Set([`broker ${key}`]))
-  assert.deepEqual(said.filter(line => !/^(broker|released) |^budget\.spent$/.test(line)), [])
+  assert.deepEqual(strange(), [])
   const again = await open()
   const logged = (await entriesOf(world, again, { vault, ledger })).filter(entry => orRefuse(parseReceipt(entry)).verb === 'released')
   const acknowledged = released().map(line => Buffer.from(line.slice('released '.length), 'base64').toString())

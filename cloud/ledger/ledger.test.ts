@@ -12,6 +12,7 @@ import fc from 'fast-check'
 import { generateSigner, nodePrimitives as p } from '../crypto/node.ts'
 import { withFault } from '../store/faults.ts'
 import { emptyDisk, openMemoryStore, type Disk } from '../store/memory.ts'
+import type { Store } from '../store/store.ts'
 import { openLedger, type Ledger } from './ledger.ts'
 import { openWitness, type Witness } from './witness.ts'
 
@@ -245,4 +246,24 @@ test('an entry has at most 65,535 bytes; a log signs with Ed25519', async () => 
   refused(await attemptAsync(() => ledger.append([new Uint8Array(65_536)])), 'bytes.too-large')
   assert.equal(ledger.size(), 1)
   refused(await attemptAsync(() => ledgerOf(emptyDisk(), [], 0, generateSigner('p256'))), 'crypto.algorithm')
+})
+
+test('a reload that read before an append became durable does not take the tree back', async () => {
+  const store = storeOn(emptyDisk())
+  const gate = Promise.withResolvers<void>()
+  let last: Promise<void> | undefined
+  const slow: Store = {
+    version: () => store.version(), list: range => store.list(range), load: namespace => store.load(namespace), write: batch => store.write(batch), close: () => store.close(),
+    get: async key => { const value = await store.get(key); if (key.endsWith('/edge/6')) await last; return value },
+  }
+  const ledger = await openLedger({ p, store: slow, origin: ORIGIN, signers: [KEY], witnesses: [], quorum: 0 })
+  await grow(ledger, 3)
+  last = gate.promise
+  const reloading = ledger.reload()
+  await new Promise(resolve => { setImmediate(resolve) })
+  held(await grow(ledger, 4))
+  gate.resolve()
+  await reloading
+  assert.equal(ledger.size(), 4)
+  held(verifyProof(p, utf8('entry 3'), held(await ledger.prove(3)), ledger.policy))
 })

@@ -158,7 +158,9 @@ class TiledLedger implements Ledger {
   }
 
   async reload(): Promise<void> {
-    this.#edge = await this.#read()
+    const edge = await this.#read()
+    // What was read while an append of ours became durable is older than what stands here.
+    if (edge.size >= this.#edge.size) this.#edge = edge
     const shown = await this.#options.store.get(this.#key('shown'))
     // Shown under other witnesses, it says nothing under these: they are asked anew.
     const head = shown === undefined ? undefined : attempt(() => this.#headOf(fromUtf8(shown)))
@@ -315,19 +317,19 @@ class TiledLedger implements Ledger {
   /** Which tiles a proof needs does not depend on their hashes: it is made once to learn that, and again with what was read. */
   async #overTiles<T>(compute: (hashAt: HashAt) => T): Promise<T> {
     const { p } = this.#options
-    const { size } = this.#edge
+    const edge = this.#edge
+    const { size } = edge
     const needed = new Map<string, Tile>()
     const name = ({ level, index }: Tile) => tilePath(level, index)
     compute(hashAtFromTiles(p, size, tile => {
       needed.set(name(tile), tile)
       return new Uint8Array(HASH_BYTES * tile.width)
     }))
-    const read = new Map(await Promise.all([...needed].map(async ([path, { level, index, width }]): Promise<[string, Uint8Array]> => [path, (await this.#tile(Number(level), index)).subarray(0, HASH_BYTES * width)])))
+    const read = new Map(await Promise.all([...needed].map(async ([path, { level, index, width }]): Promise<[string, Uint8Array]> => [path, (await this.#tile(Number(level), index, edge)).subarray(0, HASH_BYTES * width)])))
     return compute(hashAtFromTiles(p, size, tile => read.get(name(tile)) ?? NOTHING))
   }
 
-  async #tile(level: number, index: number): Promise<Uint8Array> {
-    const { size, levels } = this.#edge
+  async #tile(level: number, index: number, { size, levels } = this.#edge): Promise<Uint8Array> {
     if (index === Math.floor(size / TILE_WIDTH ** (level + 1))) return concat(...levels[level] ?? [])
     return this.#whole(`tile/${level}/${index}`)
   }

@@ -1,11 +1,13 @@
 /** A writer for the tests that kill: it counts in the store of its connection file, two rows a time, and says what was acknowledged. */
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
-import { attemptAsync } from '@cloister/core/refusal'
+import { attemptAsync, Refused } from '@cloister/core/refusal'
 import { readConnection } from './connection.ts'
 import { openPostgresStore } from './postgres.ts'
 
 const [file = '', name = '', who = ''] = process.argv.slice(2)
-const store = await openPostgresStore({ connection: readConnection(file), name, key: new Uint8Array(32).fill(7) })
+// The server may be away while we begin.
+const open = (): ReturnType<typeof openPostgresStore> => openPostgresStore({ connection: readConnection(file), name, key: new Uint8Array(32).fill(7) }).catch((error: unknown) => (error instanceof Refused && error.refusal.code === 'store.unavailable' ? open() : Promise.reject(error)))
+const store = await open()
 for (let n = 0; ;) {
   const result = await attemptAsync(async () => {
     const at = await store.version()

@@ -72,19 +72,27 @@ class LocalServer implements Server {
 
   async start(settings: readonly string[] = [], port = 5432): Promise<void> {
     this.connection = { ...this.connection, port }
-    const log = openSync(join(this.folder, 'log'), 'a', 0o600)
-    const flags = ['listen_addresses=', `port=${port}`, `unix_socket_directories=${this.connection.host}`, 'shared_buffers=32MB', 'max_connections=50', 'recovery_init_sync_method=syncfs', 'autovacuum_naptime=5', ...settings].flatMap(one => ['-c', one])
+    const flags = ['listen_addresses=', `port=${port}`, `unix_socket_directories=${this.connection.host}`, 'shared_buffers=32MB', 'max_connections=50', 'recovery_init_sync_method=syncfs', ...settings].flatMap(one => ['-c', one])
+    // Processes of a server that was killed may take a moment to go; until then the next one does not start.
+    while (!await this.#started(flags)) await sleep(50)
+  }
+
+  async #started(flags: readonly string[]): Promise<boolean> {
+    const path = join(this.folder, 'log')
+    const log = openSync(path, 'w', 0o600)
     const child = spawn(join(BIN ?? '', 'postgres'), ['-D', join(this.folder, 'data'), ...flags], { ...this.#owner, cwd: this.folder, stdio: ['ignore', log, log], env: { PATH: process.env['PATH'] ?? '' } })
     closeSync(log)
     this.#child = child
     for (;;) {
-      if (child.exitCode !== null) throw new Error(`the server ended: ${readFileSync(join(this.folder, 'log'), 'utf8').slice(-2000)}`)
       try {
-        await this.sql('SELECT 1')
-        return
+        if (child.exitCode === null) await this.sql('SELECT 1')
       } catch {
         await sleep(20)
+        continue
       }
+      const said = readFileSync(path, 'utf8')
+      if (child.exitCode !== null && !said.includes('still in use')) throw new Error(`the server ended: ${said.slice(-2000)}`)
+      return child.exitCode === null
     }
   }
 

@@ -317,10 +317,12 @@ check('two processes write, both and the server are killed -9 again and again: n
   const start = () => {
     const child = spawn(process.execPath, ['--conditions=source', '--disable-warning=ExperimentalWarning', fileURLToPath(import.meta.resolve('./postgres.child.ts')), file, name, `w${n++}`], { stdio: ['ignore', 'pipe', 'inherit'] })
     createInterface({ input: child.stdout }).on('line', line => { acknowledged.push(line) })
+    child.once('exit', code => { if (code !== null) acknowledged.push(`refused: ended with ${code}`) })
     return child
   }
   const ended = (child: ChildProcess) => new Promise(resolve => { child.once('close', resolve); child.kill('SIGKILL') })
-  const more = async () => { for (const goal = acknowledged.length + 10; acknowledged.length < goal;) await sleep(5) }
+  const refused = () => acknowledged.filter(line => line.startsWith('refused'))
+  const more = async () => { for (const goal = acknowledged.length + 10; acknowledged.length < goal;) { assert.deepEqual(refused(), []); await sleep(5) } }
   let [one, two] = [start(), start()]
   for (let round = 0; round < 3; round++) {
     await more()
@@ -335,7 +337,7 @@ check('two processes write, both and the server are killed -9 again and again: n
   await Promise.all([ended(one), ended(two)])
   const store = await open()
   const [{ version }, { entries: kept }] = [await store.load('a'), await store.load('b')]
-  assert.deepEqual(acknowledged.filter(line => line.startsWith('refused')), [])
+  assert.deepEqual(refused(), [])
   assert.equal(new Set(acknowledged).size, acknowledged.length)
   const keys = new Set(kept.map(({ key }) => key))
   for (const line of acknowledged) assert.ok(keys.has(`b/${line}`), `${line} was acknowledged`)

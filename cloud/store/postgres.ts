@@ -53,7 +53,7 @@ const WAIT_MS = 5_000
 const STATEMENT_MS = 30_000
 const CONNECTIONS_MAX = 4
 const BATCH_BYTES_MAX = 256 * 1024 * 1024
-const KNOWN_MAX = 4096
+const KNOWN_MAX = 16_384
 const PAUSE_MS = 10
 const PAUSE_MS_MAX = 250
 
@@ -216,7 +216,8 @@ class PostgresStore implements Store {
   /** What this store left there, if it wrote last; the statement notices when it did not. */
   #guess(batch: Batch): Found | undefined {
     const last = this.#last
-    return last === undefined ? undefined : { ...last, tags: new Map(keysOf(batch).flatMap(key => { const tag = last.tags.get(key); return tag === undefined ? [] : [[key, tag] as const] })) }
+    // What is taken away is most likely there: it is not taken for absent.
+    return last === undefined || batch.delete?.some(key => !last.tags.has(key)) === true ? undefined : { ...last, tags: new Map(keysOf(batch).flatMap(key => { const tag = last.tags.get(key); return tag === undefined ? [] : [[key, tag] as const] })) }
   }
 
   async #find(batch: Batch, unanswered: Refusal | undefined): Promise<Found> {
