@@ -1,14 +1,15 @@
 // A passkey approves a charter: Chromium's own authenticator makes the key and signs, in a page that knows nothing of charters.
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { chromium, type Page } from 'playwright-core'
 import { fromBase64, toBase64 } from '../bytes/base64.ts'
 import { spkiToKey } from '../crypto/keys.ts'
 import { portable as p } from '../crypto/portable.ts'
-import { actBytes, founded, parseAct, verifyAct, webauthnAct, type ActBody } from './acts.ts'
+import { actBytes, founded, parseAct, verifyAct, webauthnAct, type Act, type ActBody } from './acts.ts'
 import { charterDigest } from './canonical.ts'
 import { BOX } from './documents.fixture.ts'
 import { webauthnChallenge, webauthnKey } from './keys.ts'
@@ -66,3 +67,16 @@ async function withPage(work: (page: Page) => Promise<void>): Promise<void> {
     server.close()
   }
 }
+
+test('the kept approval of a passkey holds for ever, and with any byte of it changed it does not', () => {
+  const { key, act } = JSON.parse(readFileSync(join(import.meta.dirname, '..', '..', 'vectors', 'fixtures', 'passkey.json'), 'utf8')) as { key: string; act: Act } // kept by us
+  const box = charter(BOX.replace(/ed25519:[0-9a-f]{64}/, key))
+  ok(verifyAct(p, box, act))
+  const { webauthn = assert.fail() } = act
+  const bytes = fromBase64(webauthn.clientDataJSON)
+  for (let at = 0; at < bytes.length; at++) {
+    const other = bytes.slice()
+    other[at] = (other[at] ?? 0) ^ 1
+    assert.ok(!verifyAct(p, box, { ...act, webauthn: { ...webauthn, clientDataJSON: toBase64(other) } }).ok, `byte ${at}`)
+  }
+})

@@ -1,8 +1,10 @@
 /** How the vectors of charter, review, acts and decide run: a small charter of one owner, changed in one place. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { ed25519 } from '@noble/curves/ed25519.js'
 import { utf8 } from '@cloister/core/bytes/text'
-import { actsSatisfy, founded, signAct, verifyAct } from '@cloister/core/charter/acts'
+import { actsSatisfy, founded, signAct, verifyAct, type Act } from '@cloister/core/charter/acts'
 import { charterDigest, programIdentity } from '@cloister/core/charter/canonical'
 import { decide, type Judged, type Request, type View } from '@cloister/core/charter/decide'
 import { emergencyAgreed, emergencySubject } from '@cloister/core/charter/emergency'
@@ -58,6 +60,13 @@ export const verbs: Record<string, (input: unknown) => Result<unknown>> = {
     const files = new Map<string, string>([['charter.yaml', change.text], ...documentsOf(change)])
     for (const [file, text] of Object.entries((input as { set: Record<string, string | null> }).set)) text === null ? files.delete(file) : files.set(file, text)
     return orRefuse(readChange(p, files))
+  }),
+  /** { change?, rp? }: the kept approval of a passkey (Chromium made key and assertion), changed, or by a key of another domain. With nothing changed it holds. */
+  'charter.passkey': input => attempt(() => {
+    const { change, rp } = input as { change?: object; rp?: string }
+    const { key, act } = JSON.parse(readFileSync(join(import.meta.dirname, '..', 'fixtures', 'passkey.json'), 'utf8')) as { key: string; act: Act } // kept by us
+    const listed = rp === undefined ? key : key.replace('localhost', rp)
+    return orRefuse(verifyAct(p, parsed({ 'parties.me.keys': [listed] }), { ...act, key: listed, ...change }))
   }),
   /** { after }: a widening approved by its owner, so many seconds after its inclusion. */
   'charter.enact': input => attempt(() => {
