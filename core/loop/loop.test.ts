@@ -12,10 +12,10 @@ import { AK384, areaOf } from '../evidence/tpm/tpm.fixture.ts'
 import { encodeReceipt } from '../receipt/receipt.ts'
 import { authorityOf, keysOf } from './authority.ts'
 import { after, follow, followLast, START } from './chain.ts'
-import { encodeConfiguration, encodeReport, LOOP_LIMITS, parseConfiguration, parseReport, requirement, reportBinding, type Configuration, type Report } from './documents.ts'
+import { encodeConfiguration, encodeReport, LOOP_LIMITS, openingBinding, parseConfiguration, parseReport, requirement, reportBinding, type Configuration, type Report } from './documents.ts'
 import { readNodeState, writeState } from './kept.ts'
 import { BOOT, edSigner, FIRMWARE, hexOf, KERNEL, Loop, nodeSigner, NOW, ok, p, PAYLOAD, quote, refused, REQUIRES, STATE, TestLog } from './loop.fixture.ts'
-import { makeReport, NEW_NODE, reopen, statementDigest, withOpening } from './node.ts'
+import { catchUp, makeReport, NEW_NODE, openConfiguration, reopen, statementDigest, withOpening } from './node.ts'
 import { admit, challengeOf, next as orchestrate } from './orchestrate.ts'
 import { encodePayload, parsePayload } from './payload.ts'
 import { stateOf } from './state.ts'
@@ -257,8 +257,11 @@ test('replay: a challenge of another node, key or time; a nonce that was used; n
   refused(asked(challengeOf(p, loop.demands.challengeKey, loop.trust.node, NOW + 301)), 'loop.replay', 'report.nonce')
   refused(asked('AAAA'), 'loop.replay')
   refused(asked('not base64'), 'loop.replay')
+  refused(asked(toBase64(new Uint8Array(40).fill(0xff))), 'loop.replay', 'report.nonce')
   loop.turn()
   const digest = statementDigest(p, loop.log.leaf(1).envelope)
+  refused(asked('AAAA'), 'loop.replay', 'report.nonce')
+  refused(asked(statementDigest(p, loop.log.leaf(0).envelope)), 'loop.replay', 'report.nonce')
   loop.report({ challenge: false })
   assert.equal(reported(loop).body.nonce, digest)
   assert.ok(loop.next().ok)
@@ -325,6 +328,10 @@ test('the node opens in the required state, on its machine, with its key only', 
   refused(loop.open(found, { facts: { kernel: '5.10' } }), 'loop.state', 'state.kernel')
   refused(loop.open(found, { bound: new Uint8Array(32) }), 'evidence.report-data')
   refused(loop.open(found, { secret: loop.random(32) }), 'seal.open')
+  const { '13': _, ...unmeasured } = loop.pcrs()
+  const { register: _none, ...made } = loop.state.made ?? assert.fail()
+  const evidence = quote(unmeasured, openingBinding(p, 'tpm', found.document.digest))
+  refused(openConfiguration(p, loop.trust, { ...loop.state, made }, found, { evidence, options: { ...loop.demands.evidence, now: loop.now }, facts: { kernel: '6.12.95' }, secret: loop.secret }), 'loop.state', 'claims.registers')
   const moved = { ...found, document: { ...found.document, body: { ...found.document.body, chip: 'another' } } }
   refused(loop.open(moved), 'loop.node', 'claims.chipId')
   for (const change of [{ validUntil: NOW + 9999 }, { sequence: 7 }, { time: 1 }, { evidence: found.document.digest }]) {
@@ -482,6 +489,29 @@ const okFound = () => {
   loop.answer()
   return ok(loop.find())
 }
+
+test('catching up: what the log holds is not sent again, and what this disk does not know is noticed', () => {
+  const loop = new Loop()
+  loop.turn()
+  const before = loop.state
+  for (let i = 0; i < 3; i++) {
+    loop.now += 1
+    loop.report()
+  }
+  const [first = '', second = '', third = ''] = loop.state.unanswered
+  const same = ok(catchUp(p, loop.trust, loop.state, loop.log.leaves()))
+  assert.deepEqual([same.unanswered, same.view.index], [[first, second, third], 1])
+  for (const envelope of [first, second]) loop.log.append(envelope)
+  const caught = ok(catchUp(p, loop.trust, loop.state, loop.log.leaves()))
+  assert.deepEqual([caught.unanswered, caught.view.index, caught.made], [[third], 3, loop.state.made])
+  loop.state = caught
+  assert.ok(loop.next().ok)
+  refused(catchUp(p, loop.trust, before, loop.log.leaves()), 'loop.rollback', 'log.report')
+  loop.state = before
+  loop.report()
+  refused(catchUp(p, loop.trust, loop.state, loop.log.leaves()), 'loop.rollback', 'log.report')
+  refused(catchUp(p, loop.trust, loop.state, [{ envelope: third, proof: loop.log.leaf(0).proof }]), 'log.inclusion')
+})
 
 test('a backlog has an end', () => {
   const loop = new Loop()
