@@ -60,6 +60,7 @@ async function warnOfEmergencies(screen: Screen, url: string, lineage: Hash): Pr
 }
 
 function show(screen: Screen, from: CharterFolder, done: RunResult, total: number, folder: string): void {
+  for (const { line } of done.verdict.emergencies) screen.warn(line)
   if (done.verdict.simulated) screen.warn('SIMULATED: no hardware protected this run. It shows the road; it protects nothing.')
   screen.say()
   for (const party of Object.keys(from.charter.parties)) {
@@ -71,7 +72,7 @@ function show(screen: Screen, from: CharterFolder, done: RunResult, total: numbe
   for (const check of done.verdict.checks) check.result === 'held' ? screen.ok(`${check.id}: ${check.detail}`) : screen.warn(`${check.id}: ${check.detail}`)
   screen.say(`\n  guest: ${done.fence.join(', ') || 'a plain process: this host allows no fence'}`)
   screen.say(`  receipt: ${done.receipts.join(', ')}\n  check it: cloister verify ${done.receipts[0] ?? ''} --policy ${join(folder, 'log.policy')}`)
-  const value = { result: done.result, receipts: done.receipts, simulated: done.verdict.simulated, timings_ms: { ...screen.timings, total }, verdict: done.verdict, sealed: done.sealed, isolation: done.fence }
+  const value = { result: done.result, receipts: done.receipts, simulated: done.verdict.simulated, emergency: done.verdict.emergency, timings_ms: { ...screen.timings, total }, verdict: done.verdict, sealed: done.sealed, isolation: done.fence }
   screen.result(value, Object.entries(done.result).map(([party, outputs]) => Object.entries(outputs).map(([name, output]) => `${party}/${name}\n${preview(output)}`).join('\n')).join('\n'))
 }
 
