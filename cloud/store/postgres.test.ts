@@ -93,11 +93,29 @@ check('what a store remembers of its own writes is never believed against anothe
   await one.write({ put: entries({ 'a/1': '1', 'a/2': '2' }) })
   await two.write({ put: entries({ 'a/2': 'two', 'a/3': 'three' }), delete: ['a/1'] })
   assert.deepEqual(await one.write({ expect: [{ key: 'a/2', value: utf8('2') }], put: entries({ 'a/1': 'x' }) }), { moved: true })
+  await one.write({ put: [] })
+  await two.write({ at: 0, put: entries({ 'a/2': 'three' }) })
+  // What it remembers does not fit, what stands there does.
+  assert.deepEqual(await one.write({ at: 1, expect: [{ key: 'a/2', value: utf8('three') }], put: [] }), { moved: false, version: 2 })
+  await two.write({ put: entries({ 'a/2': 'two' }) })
+  await one.write({ put: [] })
   // Not known to this store, and not absent either.
   await one.write({ put: entries({ 'a/3': '3' }) })
   await one.write({ put: entries({ 'a/4': '4' }) })
   assert.deepEqual(await one.write({ expect: [{ key: 'a/2', value: undefined }], put: [] }), { moved: true })
   assert.deepEqual((await one.load('a')).entries.map(({ key, value: bytes }) => [key, fromUtf8(bytes)]), [['a/2', 'two'], ['a/3', '3'], ['a/4', '4']])
+})
+
+check('a batch has a limit; writers of long ago are forgotten', async ({ open, name, server }) => {
+  const store = await open()
+  const large = new Uint8Array(VALUE_BYTES_MAX)
+  assert.equal(await codeOf(() => store.write({ put: Array.from({ length: 33 }, (_, i) => ({ key: `a/${i}`, value: large })) })), 'store.full')
+  await store.write({ put: entries({ 'a/1': 'x' }) })
+  await server.sql(`INSERT INTO ${name}.writers VALUES ('old', '', now() - interval '31 days')`)
+  await open()
+  assert.equal((await server.sql(`SELECT FROM ${name}.writers`)).length, 1)
+  await store.close()
+  assert.equal((await server.sql(`SELECT FROM ${name}.writers`)).length, 0)
 })
 
 for (const [name, sql] of [
@@ -131,6 +149,13 @@ check('a whole store that is set back under a living one is refused', async ({ o
   assert.equal(await codeOf(() => store.version()), 'store.corrupt')
   assert.equal(await codeOf(() => store.load('a')), 'store.corrupt')
   assert.equal(await codeOf(() => store.write({ at: 2, put: entries({ 'a/1': 'y' }) })), 'store.corrupt')
+})
+
+check('a value that was altered is not written over', async ({ open, name, server }) => {
+  const [one, two] = [await open(), await open()]
+  await one.write({ put: entries({ 'a/1': 'x' }) })
+  await server.sql(`UPDATE ${name}.entries SET value = 'y'`)
+  assert.equal(await codeOf(() => two.write({ put: entries({ 'a/1': 'z' }) })), 'store.corrupt')
 })
 
 check('connections that were cut while nobody used them are replaced', async ({ open, server }) => {
