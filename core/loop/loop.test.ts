@@ -345,9 +345,17 @@ test('a configuration at another place: of another node, older, skipped, unanswe
   const old = one.log.leaf(1)
   one.report({ challenge: false })
   refused(one.find(), 'loop.skip', 'leaves')
+  refused(one.find([], NEW_NODE), 'loop.skip', 'state')
   refused(one.find([old], { ...one.state, view: START }), 'loop.skip')
   two.report()
   refused(two.find(one.log.leaves()), 'loop.skip', 'leaves')
+  const late = new Loop()
+  late.report()
+  late.answer()
+  late.report()
+  refused(late.find(), 'loop.rollback', 'configuration.accepts')
+  late.answer()
+  assert.ok(late.find().ok)
   const body = ok(parseConfiguration(p, old.envelope, keysOf(one.trust.authority))).body
   const at = (change: Partial<Configuration>) => {
     const loop = new Loop('one')
@@ -530,7 +538,9 @@ test('a report says nothing else, in no other form', () => {
   const zero = `sha256:${'0'.repeat(64)}`
   const wrong: [object, string][] = [[{ extra: 1 }, 'extra'], [{ sequence: -1 }, 'sequence'], [{ sequence: 0.5 }, 'sequence'], [{ sequence: 2 ** 41 }, 'sequence'], [{ sequence: 1 }, 'previous'], [{ previous: zero }, 'previous'], [{ previous: 'sha256:0' }, 'previous'], [{ register: '00' }, 'register'], [{ seal: 'AAAA' }, 'seal'], [{ time: 'x' }, 'time'], [{ nonce: 1 }, 'nonce'], [{ nonce: 'x'.repeat(5000) }, 'nonce']]
   for (const [change, at] of wrong) refused(encode(change), 'loop.document', at)
-  refused(encode({}, []), 'loop.document', 'subject')
+  const named = (name: string) => ({ name, digest: { sha256: '0'.repeat(64) } })
+  assert.ok(encode({}, [named('x'.repeat(128))]).ok)
+  for (const subjects of [[], [named('a'), named('b')], [named('x'.repeat(129))]]) refused(encode({}, subjects), 'loop.document', 'subject')
   refused(encode({}, [{ name: '', digest: { sha256: '0'.repeat(64) } }]), 'loop.document', 'subject')
   refused(encode({}, undefined, 'configured'), 'receipt.type')
   const payload = new TextDecoder().decode(fromBase64(/"payload":"([^"]+)"/.exec(envelope)?.[1] ?? ''))

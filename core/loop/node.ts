@@ -116,7 +116,7 @@ export function findConfiguration(p: Primitives, trust: Trust, state: NodeState,
 }
 
 function refuseUnplaced(configuration: Configuration | undefined, unplaced: { readonly code: string } | undefined, made: { readonly digest: Hash; readonly sequence: number }): never {
-  if (configuration !== undefined) return refuse(configuration.sequence <= made.sequence ? 'loop.rollback' : 'loop.skip', 'configuration.accepts', made.digest, configuration.accepts)
+  if (configuration !== undefined) return refuse('loop.rollback', 'configuration.accepts', made.digest, configuration.accepts, 'it answers an older report: this one is not answered yet')
   return refuse('loop.skip', 'leaves', `a configuration for report ${made.sequence}`, unplaced === undefined ? 'none' : `one that stands at no place (${unplaced.code})`)
 }
 
