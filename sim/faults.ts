@@ -9,7 +9,7 @@ import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
 import type { Disk } from '../cloud/store/memory.ts'
 import type { Dice, Mortal } from './scheduler.ts'
 import { entriesOn, leavesOf, rootOf } from './tree.ts'
-import { p, type Domain, type Process, type Sim, type WitnessNode } from './world.ts'
+import { p, type BrokerNode, type Domain, type Process, type Sim, type WitnessNode } from './world.ts'
 
 export type Fault = (sim: Sim, dice: Dice) => Promise<string>
 
@@ -137,10 +137,12 @@ export function heal(sim: Sim): void {
   }
 }
 
-/** Of a broker and its clone, the one whose log the witnesses go on with stays. */
+/** Of brokers and their clones, the ones whose log the witnesses go on with stay. */
 function keepOne(sim: Sim, domain: Domain): void {
-  const clone = domain.brokers.find(node => node.disk !== domain.world.disk)
-  if (clone === undefined) return
+  for (const clone of domain.brokers.filter(node => node.disk !== domain.world.disk)) keepBetter(sim, domain, clone)
+}
+
+function keepBetter(sim: Sim, domain: Domain, clone: BrokerNode): void {
   if (goesOn(domain, clone.disk) > goesOn(domain, domain.world.disk)) {
     Object.assign(domain.world.disk, copy(clone.disk))
     for (const node of domain.brokers) sim.kill(node, 100)
