@@ -203,7 +203,7 @@ check('a deadlock, or a transaction that could not be put in order, is tried aga
 /** Stands between a store and the server; `lose` says what it does with the next write. */
 async function between(server: Server) {
   const folder = mkdtempSync(join(tmpdir(), 'cloister-between-'))
-  const state: { lose?: 'question' | 'answer' | 'asker'; lost: number } = { lost: 0 }
+  const state: { lose?: 'question' | 'answer' | 'asker' | 'check'; mute?: boolean; lost: number } = { lost: 0 }
   const sockets = new Set<Socket>()
   const listener = createServer(client => {
     const upstream = connect(join(server.connection.host, '.s.PGSQL.5432'))
@@ -212,12 +212,12 @@ async function between(server: Server) {
     for (const socket of [client, upstream]) { sockets.add(socket); socket.on('error', () => undefined) }
     client.on('data', chunk => {
       const isWrite = chunk.includes(' swap\0')
-      if (isWrite && state.lose === 'question') return cut(client, upstream)
+      if ((isWrite && state.lose === 'question') || (state.lose === 'check' && chunk.includes('set_config'))) return cut(client, upstream)
       upstream.write(chunk)
       if (isWrite && state.lose === 'answer') waiting = true
       if (isWrite && state.lose === 'asker') cut(client)
     })
-    upstream.on('data', chunk => { if (waiting) cut(client, upstream); else client.write(chunk) })
+    upstream.on('data', chunk => { if (waiting) cut(client, upstream); else if (state.mute !== true) client.write(chunk) })
     upstream.on('close', () => client.destroy())
     client.on('end', () => upstream.end())
   })
@@ -291,6 +291,40 @@ check('without a server: store.unavailable, also when it goes away; a write with
   assert.equal(await codeOf(() => store.get('a/1')), 'store.unavailable')
   assert.equal(await codeOf(() => store.write({ at: 1, put: entries({ 'a/1': 'z' }) })), 'store.unavailable')
   assert.equal(await value(await open()), 'y')
+})
+
+check('a server that falls silent in the middle is given up; what was written into the silence may stand (row 118)', async ({ open, server }) => {
+  const way = await between(server)
+  await open()
+  const store = await open({ connection: way.connection, waitMs: 500, statementMs: 1_000 })
+  await store.write({ at: 0, put: entries({ 'a/1': 'x' }) })
+  way.state.mute = true
+  const refusal = await refusalBy(() => store.write({ at: 1, put: entries({ 'a/1': 'y' }) }))
+  assert.equal(refusal?.code, 'store.unavailable')
+  assert.match(refusal.got, /may stand or not/)
+  assert.equal(await codeOf(() => store.version()), 'store.unavailable')
+  delete way.state.mute
+  assert.deepEqual([await store.version(), await value(store)], [2, 'y'])
+  await store.close()
+  way.close()
+})
+
+check('a statement that takes too long is ended', async ({ open, name, server }) => {
+  await open()
+  const store = await open({ statementMs: 1_000 })
+  await server.sql(`CREATE FUNCTION ${name}.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN new; END $$;
+    CREATE TRIGGER slow BEFORE INSERT ON ${name}.entries FOR EACH ROW EXECUTE FUNCTION ${name}.slow()`)
+  assert.equal(await codeOf(() => store.write({ at: 0, put: entries({ 'a/1': 'x' }) })), 'store.locked')
+  assert.equal(await store.version(), 0)
+})
+
+check('a connection that is lost while it is new is replaced, and harms nobody', async ({ open, server }) => {
+  const way = await between(server)
+  way.state.lose = 'check'
+  const store = await open({ connection: way.connection })
+  assert.deepEqual([way.state.lost, await store.version()], [1, 0])
+  await store.close()
+  way.close()
 })
 
 check('a server that never answers is given up', async ({ open, server }) => {

@@ -29,6 +29,8 @@ export interface PostgresOptions {
   readonly key: Uint8Array
   /** How long to wait for a lock, for other writers, or for a server that is away, in milliseconds; 5,000. */
   readonly waitMs?: number
+  /** How long one statement may take, in milliseconds; 30,000. A server that is silent for longer than both is given up. */
+  readonly statementMs?: number
 }
 
 /**
@@ -87,14 +89,15 @@ class PostgresStore implements Store {
   #seen = 0
   #closed = false
 
-  constructor({ connection, name, key, waitMs = WAIT_MS }: PostgresOptions) {
+  constructor({ connection, name, key, waitMs = WAIT_MS, statementMs = STATEMENT_MS }: PostgresOptions) {
     this.#key = key
     this.#schema = name
     this.#sql = statements(name)
     this.#waitMs = waitMs
-    this.#pool = poolOf(connection, waitMs)
-    // A connection that dies while nobody uses it is replaced when it is needed; without a listener it would end the process.
+    this.#pool = poolOf(connection, waitMs, statementMs)
+    // A connection that dies is replaced when it is needed, and who was using it is told; without listeners it would end the process.
     this.#pool.on('error', () => undefined)
+    this.#pool.on('connect', client => { client.on('error', () => undefined) })
   }
 
   async version(): Promise<number> {
@@ -310,7 +313,7 @@ class PostgresStore implements Store {
   }
 }
 
-function poolOf({ host, port, dbname, user, password, ca }: Connection, waitMs: number): pg.Pool {
+function poolOf({ host, port, dbname, user, password, ca }: Connection, waitMs: number, statementMs: number): pg.Pool {
   return new pg.Pool({
     host, port, database: dbname, user,
     // Asked for only when the server wants one; never looked for elsewhere.
@@ -318,7 +321,7 @@ function poolOf({ host, port, dbname, user, password, ca }: Connection, waitMs: 
     ssl: isLocal(host) ? false : { rejectUnauthorized: true, minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) },
     enableChannelBinding: true, application_name: 'cloister',
     max: CONNECTIONS_MAX, connectionTimeoutMillis: waitMs, idleTimeoutMillis: 60_000, allowExitOnIdle: true, keepAlive: true,
-    lock_timeout: waitMs, statement_timeout: STATEMENT_MS, idle_in_transaction_session_timeout: STATEMENT_MS, query_timeout: STATEMENT_MS + waitMs,
+    lock_timeout: waitMs, statement_timeout: statementMs, idle_in_transaction_session_timeout: statementMs, query_timeout: statementMs + waitMs,
     verify: (client, done) => { checkServer(client).then(() => done(), (error: unknown) => done(error instanceof Error ? error : new Error('not a server'))) },
   })
 }
