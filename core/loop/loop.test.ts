@@ -536,7 +536,7 @@ test('a report says nothing else, in no other form', () => {
   const encode = (change: object, subject = [{ name: state.mediaType, digest: { sha256: state.digest.slice(7) } }], verb = 'reported') => parseReport(p, encodeReceipt(loop.node, verb, subject, { ...predicate, ...change }), loop.trust.node)
   assert.ok(encode({}).ok)
   const zero = `sha256:${'0'.repeat(64)}`
-  const wrong: [object, string][] = [[{ extra: 1 }, 'extra'], [{ sequence: -1 }, 'sequence'], [{ sequence: 0.5 }, 'sequence'], [{ sequence: 2 ** 41 }, 'sequence'], [{ sequence: 1 }, 'previous'], [{ previous: zero }, 'previous'], [{ previous: 'sha256:0' }, 'previous'], [{ register: '00' }, 'register'], [{ seal: 'AAAA' }, 'seal'], [{ time: 'x' }, 'time'], [{ nonce: 1 }, 'nonce'], [{ nonce: 'x'.repeat(5000) }, 'nonce']]
+  const wrong: [object, string][] = [[{ extra: 1 }, 'extra'], [{ sequence: -1 }, 'sequence'], [{ sequence: 0.5 }, 'sequence'], [{ sequence: 2 ** 41 }, 'sequence'], [{ sequence: 1 }, 'previous'], [{ previous: zero }, 'previous'], [{ previous: 'sha256:0' }, 'previous'], [{ register: '00' }, 'register'], [{ seal: 'AAAA' }, 'seal'], [{ time: 'x' }, 'time'], [{ nonce: 1 }, 'nonce'], [{ nonce: ['x'] }, 'nonce'], [{ nonce: 'x'.repeat(5000) }, 'nonce']]
   for (const [change, at] of wrong) refused(encode(change), 'loop.document', at)
   const named = (name: string) => ({ name, digest: { sha256: '0'.repeat(64) } })
   assert.ok(encode({}, [named('x'.repeat(128))]).ok)
@@ -545,6 +545,15 @@ test('a report says nothing else, in no other form', () => {
   refused(encode({}, undefined, 'configured'), 'receipt.type')
   const payload = new TextDecoder().decode(fromBase64(/"payload":"([^"]+)"/.exec(envelope)?.[1] ?? ''))
   refused(parseReport(p, envelope.replace(/"payload":"[^"]+"/, `"payload":"${toBase64(utf8(` ${payload}`))}"`), loop.trust.node), 'loop.document', 'payload')
+})
+
+test('what evidence is bound to: 32 bytes where a field takes no more, and zeros behind them elsewhere; never the same for both documents', () => {
+  const digest = `sha256:${'5'.repeat(64)}` as const
+  const short = reportBinding(p, 'tpm', digest)
+  assert.equal(short.length, 32)
+  assert.deepEqual(reportBinding(p, 'azure', digest), short)
+  for (const kind of ['snp', 'tdx', 'simulated', 'nitro'] as const) assert.equal(hexOf(reportBinding(p, kind, digest)), `${hexOf(short)}${'00'.repeat(32)}`)
+  assert.notEqual(hexOf(openingBinding(p, 'tpm', digest)), hexOf(short))
 })
 
 test('a configuration says nothing else, in no other form', () => {
@@ -556,7 +565,9 @@ test('a configuration says nothing else, in no other form', () => {
   assert.ok(encode({}).ok)
   refused(encode({}, '0'.repeat(64)), 'loop.document', 'subject')
   refused(encode({}, sealedDigest, 'open'), 'loop.document', 'subject')
-  const wrong: [object, string][] = [[{ extra: 1 }, 'extra'], [{ validFrom: body.validUntil + 1 }, 'validUntil'], [{ accepts: 'x' }, 'accepts'], [{ sealed: 1 }, 'sealed'], [{ sealed: { ...body.sealed, x: 1 } }, 'sealed.x'], [{ sealed: { ...body.sealed, enc: 1 } }, 'sealed.enc'], [{ requires: { ...REQUIRES, x: 1 } }, 'requires.x'], [{ requires: { ...REQUIRES, facts: { kernel: 'x' } } }, 'requires.facts.kernel'], [{ requires: { ...REQUIRES, facts: { kernel: [] } } }, 'requires.facts.kernel'], [{ requires: { appraisal: { ...REQUIRES.appraisal, reportData: '00' } } }, 'reportData']]
+  const subject = { name: 'sealed', digest: { sha256: sealedDigest } }
+  for (const subjects of [[], [subject, subject]]) refused(parseConfiguration(p, encodeReceipt(loop.orchestrator, 'configured', subjects, body), keys), 'loop.document', 'subject')
+  const wrong: [object, string][] = [[{ extra: 1 }, 'extra'], [{ validFrom: body.validUntil + 1 }, 'validUntil'], [{ accepts: 'x' }, 'accepts'], [{ sealed: 1 }, 'sealed'], [{ sealed: { ...body.sealed, x: 1 } }, 'sealed.x'], [{ sealed: { ...body.sealed, enc: 1 } }, 'sealed.enc'], [{ requires: { ...REQUIRES, x: 1 } }, 'requires.x'], [{ requires: { ...REQUIRES, facts: { kernel: 'x' } } }, 'requires.facts.kernel'], ...[[], [1], ['x', 1], ['x', 'y'.repeat(5000)]].map((kernel): [object, string] => [{ requires: { ...REQUIRES, facts: { kernel } } }, 'requires.facts.kernel']), [{ requires: { appraisal: { ...REQUIRES.appraisal, reportData: '00' } } }, 'reportData']]
   for (const [change, at] of wrong) refused(encode(change), 'loop.document', at)
   refused(encode({ requires: { appraisal: { tee: ['tpm'] } } }), 'appraisal.policy')
   assert.deepEqual(requirement({ appraisal: { ...REQUIRES.appraisal } } as never).facts, undefined)
