@@ -32,5 +32,5 @@ export async function changesSince(store: Pick<Store, 'list'>, version: number, 
 const JOURNAL = 'journal/'
 const KEPT = 1024
 const PRUNED = 256
-const RECORD_BYTES_MAX = 1 << 20
+const RECORD_BYTES_MAX = 1 << 18
 const keyOf = (version: number) => `${JOURNAL}${String(version).padStart(16, '0')}`

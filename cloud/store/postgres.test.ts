@@ -203,7 +203,7 @@ check('a deadlock, or a transaction that could not be put in order, is tried aga
 /** Stands between a store and the server; `lose` says what it does with the next write. */
 async function between(server: Server) {
   const folder = mkdtempSync(join(tmpdir(), 'cloister-between-'))
-  const state: { lose?: 'question' | 'answer' | 'asker' | 'check'; mute?: boolean; lost: number } = { lost: 0 }
+  const state: { lose?: 'question' | 'answer' | 'asker' | 'check'; mute?: boolean; lost: number; versions: number } = { lost: 0, versions: 0 }
   const sockets = new Set<Socket>()
   const listener = createServer(client => {
     const upstream = connect(join(server.connection.host, '.s.PGSQL.5432'))
@@ -211,6 +211,7 @@ async function between(server: Server) {
     let waiting = false
     for (const socket of [client, upstream]) { sockets.add(socket); socket.on('error', () => undefined) }
     client.on('data', chunk => {
+      if (chunk.includes(' head\0')) state.versions++
       const isWrite = chunk.includes(' swap\0')
       if ((isWrite && state.lose === 'question') || (state.lose === 'check' && chunk.includes('set_config'))) return cut(client, upstream)
       upstream.write(chunk)
@@ -316,6 +317,19 @@ check('a statement that takes too long is ended', async ({ open, name, server })
     CREATE TRIGGER slow BEFORE INSERT ON ${name}.entries FOR EACH ROW EXECUTE FUNCTION ${name}.slow()`)
   assert.equal(await codeOf(() => store.write({ at: 0, put: entries({ 'a/1': 'x' }) })), 'store.locked')
   assert.equal(await store.version(), 0)
+})
+
+check('many who ask for the version at once share a question, and none is told an old one', async ({ open, server }) => {
+  const way = await between(server)
+  const [store, other] = [await open({ connection: way.connection }), await open()]
+  way.state.versions = 0
+  const first = store.version()
+  await other.write({ at: 0, put: entries({ 'a/1': 'x' }) })
+  const rest = await Promise.all(Array.from({ length: 50 }, () => store.version()))
+  assert.deepEqual([new Set(rest), way.state.versions, await first <= 1], [new Set([1]), 2, true])
+  await store.close()
+  assert.equal(await codeOf(() => store.version()), 'store.corrupt')
+  way.close()
 })
 
 check('a connection that is lost while it is new is replaced, and harms nobody', async ({ open, server }) => {

@@ -84,6 +84,8 @@ class PostgresStore implements Store {
   readonly #id = randomBytes(16)
   /** Writes of one process wait for each other here and not at the server. */
   #turn: Promise<unknown> = Promise.resolve()
+  #asking: Promise<unknown> = Promise.resolve()
+  #question: Promise<number> | undefined
   #last: Found | undefined
   /** A server that was set back, or a standby that was promoted without our last writes, is noticed while we live. */
   #seen = 0
@@ -100,9 +102,14 @@ class PostgresStore implements Store {
     this.#pool.on('connect', client => { client.on('error', () => undefined) })
   }
 
-  async version(): Promise<number> {
-    const seen = this.#seen
-    return this.#headOf(await this.#read('version', 'head', []), seen).head.version
+  /** Asked at every request: who comes while the server is being asked shares the next question with all who came by then. */
+  version(): Promise<number> {
+    return this.#question ??= this.#asking.then(() => {
+      const answer = this.#askVersion()
+      this.#question = undefined
+      this.#asking = answer.catch(() => undefined)
+      return answer
+    })
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
@@ -187,6 +194,11 @@ class PostgresStore implements Store {
     const { rows: [head] } = await client.query<{ format: number }>(`SELECT format FROM ${this.#schema}.head`)
     if (head?.format !== FORMAT) corrupt(this.#schema, `format ${FORMAT} of the store`, head === undefined ? 'none' : `format ${head.format}`)
     await client.query(`DELETE FROM ${this.#schema}.writers WHERE at < now() - interval '30 days'`)
+  }
+
+  async #askVersion(): Promise<number> {
+    const seen = this.#seen
+    return this.#headOf(await this.#read('version', 'head', []), seen).head.version
   }
 
   async #write(batch: Batch): Promise<Written> {
