@@ -10,7 +10,8 @@ import { charter, next as nextCharter } from '../charter/scene.fixture.ts'
 import { formatKey } from '../crypto/keys.ts'
 import { AK384, areaOf } from '../evidence/tpm/tpm.fixture.ts'
 import { encodeReceipt } from '../receipt/receipt.ts'
-import { authorityOf, keysOf } from './authority.ts'
+import { attempt } from '../refusal.ts'
+import { authorityOf, checkNewest, keysOf, termOf, type Authority } from './authority.ts'
 import { after, follow, followLast, START } from './chain.ts'
 import { encodeConfiguration, encodeReport, LOOP_LIMITS, openingBinding, parseConfiguration, parseReport, requirement, reportBinding, type Configuration, type Report } from './documents.ts'
 import { readNodeState, writeState } from './kept.ts'
@@ -418,9 +419,20 @@ test('the terms of a party: its plain keys, in every epoch, and one signature is
   const authority = ok(authorityOf(p, [first, second], 'alpha'))
   assert.deepEqual(authority.map(term => [term.charter, term.keys.length]), [[charterDigest(p, first), alpha?.keys.length], [charterDigest(p, second), (alpha?.keys.length ?? 0) + 1]])
   assert.deepEqual(keysOf(authority).length, (alpha?.keys.length ?? 0) + 1)
+  const passkey = { ...first, parties: { ...first.parties, alpha: { keys: [...alpha?.keys ?? [], 'webauthn-p256:example.org:04aa'] } } }
+  assert.deepEqual(ok(authorityOf(p, [passkey], 'alpha'))[0]?.keys, alpha?.keys)
   refused(authorityOf(p, [first], 'nobody'), 'charter.dangling')
   refused(authorityOf(p, [first], 'toString'), 'charter.dangling')
   refused(authorityOf(p, [nextCharter(second, copy => { copy.parties['alpha'] = { ...copy.parties['alpha'], keys: copy.parties['alpha']?.keys ?? [], need: 2 } })], 'alpha'), 'charter.quorum')
+})
+
+test('the newest term: its charter and one of its keys, and nobody without a term', () => {
+  const [one, two] = [`sha256:${'1'.repeat(64)}`, `sha256:${'2'.repeat(64)}`] as const
+  const authority = [{ keys: ['a', 'b'], charter: one }, { keys: ['b', 'c'], charter: two }]
+  const newest = (key: string, charter?: typeof one, terms: Authority = authority) => attempt(() => checkNewest(terms, key, charter, 'x'))
+  for (const key of ['b', 'c']) assert.ok(newest(key, two).ok)
+  for (const [key, charter, terms] of [['a', two], ['c', one], ['b', one], ['c', undefined], ['c', undefined, []]] as const) refused(newest(key, charter, terms), 'receipt.charter', 'x')
+  assert.deepEqual([termOf(authority, 'a', one), termOf(authority, 'b', one), termOf(authority, 'b', two), termOf(authority, 'a', two), termOf(authority, 'c', one), termOf(authority, 'c', undefined)], [0, 0, 1, -1, -1, -1])
 })
 
 test('a log that holds a report which this disk does not know: the disk was set back', () => {
