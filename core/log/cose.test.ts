@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { equal } from '../bytes/bytes.ts'
+import { concat, equal } from '../bytes/bytes.ts'
 import { writeCbor, type Writable } from '../bytes/cbor.ts'
 import { toHex } from '../bytes/hex.ts'
 import { utf8 } from '../bytes/text.ts'
@@ -80,6 +80,12 @@ test('the form of RFC 9942, and no other', () => {
   const judge = (bytes: Uint8Array) => verifyInclusionReceipt(p, bytes, entry(3), key)
   assert.ok(judge(made()).ok)
   assert.ok(judge(made({ detached: false })).ok, 'with the root inside')
+  // The root put into a receipt that was signed without it, and another one.
+  const apart = made()
+  const carrying = (payload: Uint8Array) => concat(apart.subarray(0, -67), writeCbor(payload), apart.subarray(-66))
+  assert.equal(apart.at(-67), 0xf6)
+  assert.ok(judge(carrying(root(7))).ok)
+  for (const payload of [root(8), new Uint8Array(0)]) refused(judge(carrying(payload)), 'log.signature')
   const one = writeCbor([7, 3, path])
   for (const [bytes, code] of [
     [made({ vds: 2 }), 'cose.header'], [made({ vds: '1' }), 'cose.header'], [made({ structure: 397 }), 'cose.header'], [made({ proofs: new Map<Writable, Writable>([[-1, [one]], [-2, [one]]]) }), 'cose.header'], [made({ alg: -7 }), 'crypto.algorithm'],
