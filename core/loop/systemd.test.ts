@@ -71,6 +71,7 @@ test('reports of another form', () => {
   for (const [state, at] of wrong) refused(readState(state), 'loop.document', at)
   assert.deepEqual(ok(readState(sequence(signature({ data: undefined })))), ok(readState(plain())))
   refused(readState({ mediaType: NODE_STATE, bytes: new Uint8Array((1 << 20) + 1) }), 'bytes.too-large')
+  refused(attempt(() => readSystemdReport(SYSTEMD_SEQUENCE, new Uint8Array((1 << 20) + 1))), 'bytes.too-large', 'state')
   refused(readState(stateOf(Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`f${i}`, 'x'])))), 'bytes.too-large')
   refused(attempt(() => checkFacts({ a: '1' }, { toString: ['x'] })), 'loop.state')
 })
