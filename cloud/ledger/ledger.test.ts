@@ -240,6 +240,21 @@ test('other witnesses are asked anew: what the former ones showed is not believe
   assert.equal(held(await other.publish(1)).size, 2)
 })
 
+test('another writer goes on while a log is read again: what is shown is proven all the same', async () => {
+  const disk = emptyDisk()
+  const witness = witnessOf('w1')
+  const writer = await ledgerOf(disk, [witness])
+  held(await grow(writer, 20))
+  const store = storeOn(disk)
+  let meanwhile = async () => {}
+  const slow = { ...store, version: () => store.version(), list: (range: Parameters<typeof store.list>[0]) => store.list(range), load: (name: string) => store.load(name), close: () => store.close(), write: (batch: Parameters<typeof store.write>[0]) => store.write(batch), get: async (key: string) => { if (key.endsWith('/shown')) await meanwhile(); return store.get(key) } }
+  const reader = await openLedger({ p, store: slow, origin: ORIGIN, signers: [KEY], witnesses: [witness], quorum: 1 })
+  meanwhile = async () => { meanwhile = async () => {}; held(await grow(writer, 23)) }
+  await reader.reload()
+  const head = reader.head() ?? assert.fail()
+  for (let index = 0; index < head.size; index++) held(verifyProof(p, utf8(`entry ${index}`), held(await reader.prove(index)), reader.policy))
+})
+
 test('an entry has at most 65,535 bytes; a log signs with Ed25519', async () => {
   const ledger = await ledgerOf(emptyDisk())
   await ledger.append([new Uint8Array(65_535)])

@@ -158,13 +158,14 @@ class TiledLedger implements Ledger {
   }
 
   async reload(): Promise<void> {
+    // First what is shown, then what is durable: whatever others do in between, the tree reaches as far as its head.
+    const shown = await this.#options.store.get(this.#key('shown'))
     const edge = await this.#read()
     // What was read while an append of ours became durable is older than what stands here.
     if (edge.size >= this.#edge.size) this.#edge = edge
-    const shown = await this.#options.store.get(this.#key('shown'))
     // Shown under other witnesses, it says nothing under these: they are asked anew.
     const head = shown === undefined ? undefined : attempt(() => this.#headOf(fromUtf8(shown)))
-    if (head?.ok === true) this.#show(head.value)
+    if (head?.ok === true && head.value.size <= this.#edge.size) this.#show(head.value)
   }
 
   async publish(now: number): Promise<Result<Head>> {
