@@ -6,10 +6,10 @@
 import { fromUtf8 } from '@cloister/core/bytes/text'
 import type { Primitives } from '@cloister/core/crypto/primitives'
 import { parseCheckpoint } from '@cloister/core/log/checkpoint'
-import { follow, type Followed, type Known } from '@cloister/core/log/monitor'
+import { follow, tilesToFollow, type Followed, type Known } from '@cloister/core/log/monitor'
 import { verifyCheckpoint, type LogPolicy } from '@cloister/core/log/policy'
 import { formatProof } from '@cloister/core/log/proof'
-import { ENTRY_BYTES_MAX, hashAtFromTiles, HASH_BYTES, parseBundle, tileIn, tilePath, TILE_WIDTH, verifiedTiles, type ReadTile, type Tile } from '@cloister/core/log/tiles'
+import { encodeBundle, ENTRY_BYTES_MAX, hashAtFromTiles, HASH_BYTES, parseBundle, tileIn, tilePath, TILE_WIDTH, verifiedTiles, type ReadTile, type Tile } from '@cloister/core/log/tiles'
 import { inclusionProof } from '@cloister/core/log/tree'
 import { orRefuse, refuse } from '@cloister/core/refusal'
 
@@ -43,8 +43,11 @@ export function connectLog(url: string): LogClient {
     tile: async ({ level, index, width }) => {
       const most = level === 'entries' ? BUNDLE_BYTES_MAX : HASH_BYTES * TILE_WIDTH
       const { status, body } = await call(tilePath(level, index, width), most)
-      // A partial tile may be gone once the full one is there, which begins with the same bytes.
-      return status === 404 && width < TILE_WIDTH && level !== 'entries' ? (await get(tilePath(level, index), most)).subarray(0, HASH_BYTES * width) : status === 200 ? body : refuse('log.unavailable', tilePath(level, index, width), 'status 200', `${status}`)
+      if (status === 200) return body
+      // A partial one may be gone once the full one is there, which begins with the same hashes and entries.
+      if (status !== 404 || width === TILE_WIDTH) return refuse('log.unavailable', tilePath(level, index, width), 'status 200', `${status}`)
+      const full = await get(tilePath(level, index), most)
+      return level === 'entries' ? encodeBundle(orRefuse(parseBundle(full, TILE_WIDTH)).slice(0, width)) : full.subarray(0, HASH_BYTES * width)
     },
     add: async entry => {
       const { status, body } = await call('add', 1 << 12, { method: 'POST', body: Uint8Array.from(entry) })
@@ -78,14 +81,9 @@ export async function entriesFrom(client: LogClient, from: number, size: number)
 /** One step of following a log: its newest checkpoint, and entries that were not read yet. `known` is undefined at first. */
 export async function followFrom(p: Primitives, client: LogClient, policy: LogPolicy, known: Known | undefined): Promise<Followed> {
   const text = await client.checkpoint()
-  const { size } = orRefuse(parseCheckpoint(text))
-  const first = Math.floor((known?.next ?? 0) / TILE_WIDTH)
-  const last = Math.min(Math.floor(size / TILE_WIDTH), first + BUNDLES_AHEAD)
-  const ahead = Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => [tileIn(size, 'entries', first + i), tileIn(size, 0, first + i)]).flat().filter(tile => tile !== undefined)
-  return overTiles(client, ahead, read => orRefuse(follow(p, policy, known, text, read)))
+  return overTiles(client, orRefuse(tilesToFollow(p, known, text)), read => orRefuse(follow(p, policy, known, text, read)))
 }
 
-const BUNDLES_AHEAD = 32
 const AT_ONCE = 8
 const ROUNDS_MAX = 10_000
 

@@ -117,3 +117,20 @@ test('what is not there is 404, what is too large 413, and a log without witness
   assert.equal(codeOf(await attemptAsync(() => connectLog(url).add(utf8('x')))), 'log.unavailable')
   assert.equal(codeOf(await attemptAsync(() => connectLog('http://127.0.0.1:1').checkpoint())), 'log.unavailable')
 })
+
+test('a log that keeps no partial tiles is read through its full ones', async context => {
+  const ledger = await logOn(emptyDisk(), [], 0)
+  await ledger.append(Array.from({ length: 600 }, (_, i) => utf8(`entry ${i}`)))
+  orRefuse(await ledger.publish(1))
+  const app = new Hono()
+  app.get('/log/tile/*', async (request, next) => (request.req.path.includes('.p/') ? request.notFound() : next()))
+  readFace(app, '/log', ledger)
+  const served = await serveApp(app)
+  context.after(() => served.close())
+  const client = connectLog(`${served.url}/log`)
+  for (const level of ['entries', 0] as const) {
+    const bytes = await client.tile({ level, index: 1, width: 44 })
+    assert.deepEqual(new Uint8Array(bytes), new Uint8Array((await ledger.file(`tile/${level}/001.p/44`))?.bytes ?? assert.fail()))
+  }
+  assert.equal(codeOf(await attemptAsync(() => client.tile({ level: 0, index: 2, width: 88 }))), 'log.unavailable', 'its full one is not there either')
+})

@@ -4,10 +4,11 @@ import { test } from 'node:test'
 import { toHex } from '@cloister/core/bytes/hex'
 import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
 import { parseCheckpoint } from '@cloister/core/log/checkpoint'
+import { formatNote, logKey, signNote, type Note } from '@cloister/core/log/note'
 import { verifyProof } from '@cloister/core/log/proof'
 import type { LogPolicy } from '@cloister/core/log/policy'
 import { leafHash, rootAt, type HashAt } from '@cloister/core/log/tree'
-import { attemptAsync, refuse, refusalOf, type Result } from '@cloister/core/refusal'
+import { attemptAsync, orRefuse, refuse, refusalOf, type Result } from '@cloister/core/refusal'
 import fc from 'fast-check'
 import { generateSigner, nodePrimitives as p } from '../crypto/node.ts'
 import { withFault } from '../store/faults.ts'
@@ -217,6 +218,23 @@ test('a witness keeps to the key that a log began with, and to the log that is n
   assert.equal(await add(3, [], ledger.policy.logs), 400)
   assert.equal(await add(2, [new Uint8Array(32)], ledger.policy.logs), 422)
   assert.equal(await add(2, [], ledger.policy.logs), 200)
+})
+
+test('a log changes its keys when the ones before sign for the new ones; nobody else does', async () => {
+  const witness = witnessOf('w1')
+  const disk = emptyDisk()
+  held(await grow(await ledgerOf(disk, [witness]), 2))
+  const pq = generateSigner('ml-dsa-44')
+  const signed = await signedOn(disk)
+  const own = await ledgerOf(disk, [witness])
+  const extended = signNote(p, orRefuse(parseCheckpoint(signed)).note, ORIGIN, pq)
+  const logs = [...own.policy.logs, { vkey: logKey(p, ORIGIN, pq.publicKey).vkey }]
+  const add = async (note: Note, keys: LogPolicy['logs']) => (await witness.add({ old: 2, proof: [], checkpoint: formatNote(note) }, keys, 1)).status
+  const stranger = generateSigner('ed25519')
+  const forged = signNote(p, { text: extended.text, signatures: [] }, ORIGIN, stranger)
+  assert.equal(await add(forged, [{ vkey: logKey(p, ORIGIN, stranger.publicKey).vkey }]), 403)
+  assert.equal(await add(extended, logs), 200)
+  assert.equal(await add(orRefuse(parseCheckpoint(signed)).note, own.policy.logs), 403, 'the key that was added is asked for from now on')
 })
 
 test('of two that continue one checkpoint at once, a witness follows one', async () => {

@@ -17,7 +17,7 @@ import { formatNote, logKey, signNote, type Note } from '@cloister/core/log/note
 import { flatPolicy, formatPolicy, NOBODY, verifyCheckpoint, verifyLogSignature, type LogPolicy } from '@cloister/core/log/policy'
 import { formatProof } from '@cloister/core/log/proof'
 import { rangeOf } from '@cloister/core/log/range'
-import { encodeBundle, ENTRY_BYTES_MAX, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, TILE_WIDTH, type Tile } from '@cloister/core/log/tiles'
+import { encodeBundle, ENTRY_BYTES_MAX, HASH_BYTES, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, TILE_WIDTH, type Tile } from '@cloister/core/log/tiles'
 import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, type HashAt } from '@cloister/core/log/tree'
 import { attempt, attemptAsync, orRefuse, refuse, refusalOf, type Result } from '@cloister/core/refusal'
 import type { Batch, Entry, Store } from '../store/store.ts'
@@ -351,7 +351,6 @@ class TiledLedger implements Ledger {
 }
 
 const PUBLISH_TRIES = 3
-const HASH_BYTES = 32
 const NOTHING = new Uint8Array(0)
 
 /** The root of a full tile: the hash that stands for it in the level above. */

@@ -13,7 +13,7 @@ import { fromUtf8, utf8 } from '@cloister/core/bytes/text'
 import type { Primitives, Signer } from '@cloister/core/crypto/primitives'
 import { parseCheckpoint } from '@cloister/core/log/checkpoint'
 import { COSIGNATURE, COSIGNATURE_ML_DSA_44, cosignNote, noteKey, type NoteSignature } from '@cloister/core/log/note'
-import type { LogPolicy, PolicyLog } from '@cloister/core/log/policy'
+import { verifyLogSignature, type LogPolicy, type PolicyLog } from '@cloister/core/log/policy'
 import { cosignatureOf, encodeAddCheckpoint, judgeAddCheckpoint, parseWitnessAnswer, type AddCheckpoint, type HttpAnswer, type Judged } from '@cloister/core/log/witness'
 import { attemptAsync, orRefuse, refuse, refusalOf, type Refusal, type Result } from '@cloister/core/refusal'
 import type { Store } from '../store/store.ts'
@@ -45,7 +45,7 @@ export function openWitness(p: Primitives, name: string, signer: Signer, memory:
   const type = publicKey.kind === 'ed25519' ? COSIGNATURE : publicKey.kind === 'ml-dsa-44' ? COSIGNATURE_ML_DSA_44 : refuse('crypto.algorithm', 'witness.signer', 'an Ed25519 or ML-DSA-44 key', publicKey.kind)
   const { vkey } = noteKey(p, name, type, publicKey.kind === 'rsa' ? new Uint8Array(0) : publicKey.raw)
   const keyOf = (origin: string) => `witness/${toHex(p.hash('sha256', utf8(origin)))}`
-  /** A log's first checkpoint fixes the keys that later ones must be signed with. */
+  /** A log's first checkpoint fixes the keys that later ones must be signed with, until they sign for others. */
   const seen = async (origin: string): Promise<Seen> => {
     const raw = await memory.get(keyOf(origin))
     if (raw === undefined) return { raw, size: 0, root: p.hash('sha256', new Uint8Array(0)) }
@@ -59,8 +59,10 @@ export function openWitness(p: Primitives, name: string, signer: Signer, memory:
     const judged = judgeAddCheckpoint(p, request, logs, () => known)
     if (judged.status !== 200) return judged
     const keys = logs.map(one => one.vkey).join(',')
-    if (known.log !== undefined && known.log !== keys) return { status: 403, refusal: refusalOf('log.origin', 'checkpoint.origin', known.log, keys) }
     const { checkpoint } = judged
+    // New keys of a log count when the ones before sign for them: a checkpoint that holds under both.
+    const before = known.log === undefined || known.log === keys ? undefined : verifyLogSignature(p, checkpoint, known.log.split(',').map(one => ({ vkey: one })))
+    if (before?.ok === false) return { status: 403, refusal: refusalOf('log.origin', 'checkpoint.origin', known.log ?? '', keys, 'sign with the former keys too while the keys change') }
     const next = utf8(`${checkpoint.size} ${toBase64(checkpoint.root)} ${keys}`)
     // Whoever shares this memory may have moved it on since it was read.
     const written = known.raw !== undefined && equal(known.raw, next) ? { moved: false } : await memory.write({ expect: [{ key: keyOf(origin), value: known.raw }], put: [{ key: keyOf(origin), value: next }] })
