@@ -6,11 +6,11 @@ export interface Room { readonly name: string; readonly sources: readonly string
 const isTest = (path: string) => /\.(test|suite|fixture)\.ts$/.test(path)
 const SINGLE: Record<string, { readonly sources: RegExp; readonly tests: RegExp }> = {
   x509: { sources: /^core\/crypto\/x509\.ts$/, tests: /^core\/crypto\/x509[^/]*\.test\.ts$/ },
-  crypto: { sources: /^core\/crypto\/(keys|pem|hpke|hkdf|rsa)\.ts$/, tests: /^core\/crypto\/.*\.test\.ts$/ },
+  crypto: { sources: /^core\/crypto\/(keys|pem|hpke|hkdf|rsa|shamir|prehash)\.ts$/, tests: /^core\/crypto\/.*\.test\.ts$/ },
   verify: { sources: /^core\/verify\.ts$/, tests: /^(core\/verify[^/]*|cloud\/ledger\/receipt)\.test\.ts$/ },
   evidence: { sources: /^core\/evidence\/[^/]+\.ts$/, tests: /^core\/evidence\/[^/]+\.test\.ts$/ },
 }
-const FOLDERS = ['bytes', 'appraisal', 'charter', 'log', 'receipt', 'seal']
+const FOLDERS = ['bytes', 'appraisal', 'charter', 'log', 'receipt', 'seal', 'loop']
 /** Bytes of vendors, keys that are published, and lists of names: nothing in them judges. */
 const DATA = /(roots?|claims|types|refusal|published|chip)\.ts$/
 
