@@ -115,7 +115,8 @@ export async function openBroker(options: BrokerOptions): Promise<Broker> {
 }
 
 type MakeEvent = (about: { now: number; head: Event['head']; next: number }) => Event
-interface Settled { readonly reply: Reply; readonly receipts: readonly string[]; readonly effects: readonly Effect[]; readonly head: Head }
+/** `durable`: how many entries the log had when this was decided. */
+interface Settled { readonly reply: Reply; readonly receipts: readonly string[]; readonly effects: readonly Effect[]; readonly head: Head; readonly durable: number }
 interface Job { readonly make: MakeEvent; readonly settle: (result: Result<Settled>) => void }
 
 class LocalBroker implements Broker {
@@ -311,7 +312,9 @@ class LocalBroker implements Broker {
   async #told(make: MakeEvent): Answer {
     const settled = await this.#submit(make)
     return attemptAsync(async () => {
-      const { reply, receipts, head } = orRefuse(settled)
+      const { reply, receipts, head, durable } = orRefuse(settled)
+      // What was done before counts as done only when witnesses have seen it: a disk can still be set back to before it.
+      if (head.size < durable) refuse('log.unavailable', 'log', `a witnessed head of ${durable} entries`, `size ${head.size}`, 'try again')
       return { ...reply.body, ...(receipts[0] === undefined ? {} : { receipt: receipts[0] }), ...(reply.logged === undefined ? {} : { proof: await this.#proofOf(reply, head) }) }
     })
   }
@@ -353,6 +356,7 @@ class LocalBroker implements Broker {
   async #carryOut(jobs: readonly Job[]): Promise<void> {
     const before = await this.#freshHead()
     const done = await this.#commit(jobs, before.ok ? before.value : NO_HEAD)
+    const durable = this.ledger.size()
     const logged = done.some(one => one.receipts.length > 0)
     const published = logged ? await this.#publish() : before
     jobs.forEach((job, i) => {
@@ -361,16 +365,17 @@ class LocalBroker implements Broker {
       if (!one.reply.ok) return job.settle(one.reply)
       const { receipts, effects } = one
       if (receipts.length > 0 && !published.ok) return job.settle(published)
-      job.settle({ ok: true, value: { reply: one.reply.value, receipts, effects, head: published.ok ? published.value : NO_HEAD } })
+      job.settle({ ok: true, value: { reply: one.reply.value, receipts, effects, head: published.ok ? published.value : NO_HEAD, durable } })
     })
   }
 
   /** Decide every job on one version of the state and write all of it at once; when another broker was first, again. */
   async #commit(jobs: readonly Job[], head: Head): Promise<{ reply: Result<Reply>; receipts: string[]; effects: readonly Effect[] }[]> {
-    const { store, clock } = this.#options
+    const { store, clock, random } = this.#options
     for (let tries = 0; tries < TRIES_MAX; tries++) {
-      let state = await this.#state()
+      await this.#state()
       const at = this.#version
+      let state = stateOf(this.#records)
       const size = this.ledger.size()
       const changes: Change[] = []
       const entries: string[] = []
@@ -385,19 +390,24 @@ class LocalBroker implements Broker {
       })
       if (changes.length === 0 && entries.length === 0) return done
       const last = new Map(changes.map(({ key, value }) => [key, value]))
+      // A version is only a number: a disk that was set back and lived on may come to the same one with other records.
+      const turn = this.#records.get(TURN)
+      last.set(TURN, toBase64(random(16)))
       const records = [...last].flatMap(([key, value]) => (value === undefined ? [] : [{ key, value: utf8(JSON.stringify(value)) }]))
       const logged = entries.length === 0 ? undefined : this.ledger.prepare(entries.map(entry => utf8(entry)))
       const journal = journalOf(at + 1, last)
       const written = await store.write({
-        at, expect: logged?.batch.expect ?? [], put: [...records, ...journal.put, ...logged?.batch.put ?? []],
+        at, expect: [{ key: TURN, value: turn === undefined ? undefined : utf8(JSON.stringify(turn)) }, ...logged?.batch.expect ?? []], put: [...records, ...journal.put, ...logged?.batch.put ?? []],
         delete: [...[...last].flatMap(([key, value]) => (value === undefined ? [key] : [])), ...journal.delete, ...logged?.batch.delete ?? []],
       })
       if (written.moved) {
+        if (await store.version() === at) this.#version = -1
         await this.ledger.reload()
         continue
       }
       logged?.committed()
-      this.#lay(written.version, last)
+      // Who only reads may have loaded older or newer records while this was written: then the journal tells the rest.
+      if (this.#version === at) this.#lay(written.version, last)
       return done
     }
     return refuse('store.locked', 'broker', 'a turn to write', `${TRIES_MAX} times another broker was first`, 'try again')
@@ -529,5 +539,7 @@ class LocalBroker implements Broker {
 const QUEUE_MAX = 4_096
 const BATCH_MAX = 256
 const TRIES_MAX = 20
+/** Random, and another one after every change of the state: it names the records that a broker has read. */
+const TURN = 'broker/turn'
 /** A log that nobody has witnessed yet: enough to found a charter on, never enough to release under. */
 const NO_HEAD: Head = { text: '', size: 0, root: new Uint8Array(0), time: 0, witnesses: 0 }

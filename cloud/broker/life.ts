@@ -178,11 +178,11 @@ function revokedBy(rules: Rules, lineage: Lineage, charter: Charter, subject: st
   return { ...lineage, revokedAssets: unique([...lineage.revokedAssets, asset]), versions: versionsAfter(lineage.versions, charter, [asset]) }
 }
 
-/** Notices that begin to run: proposals which the head now contains. */
-export function included(state: State, { head }: Event): Change[] {
+/** Notices that begin to run: proposals which the head now contains. At the later of the two clocks: a witness that says it saw one long ago shortens nothing. */
+export function included(state: State, { head, now }: Event): Change[] {
   return state.keys('broker/proposal/').flatMap(key => {
     const proposal = state.get(key) as Proposal // the prefix holds proposals only
-    return proposal.includedAt !== undefined || proposal.proposed.index >= head.size ? [] : [{ key, value: { ...proposal, includedAt: head.time, ...(head.text === undefined ? {} : { includedHead: head.text }) } }]
+    return proposal.includedAt !== undefined || proposal.proposed.index >= head.size ? [] : [{ key, value: { ...proposal, includedAt: Math.max(now, head.time), ...(head.text === undefined ? {} : { includedHead: head.text }) } }]
   })
 }
 

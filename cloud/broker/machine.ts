@@ -65,8 +65,10 @@ function checkClock(state: State, event: Event): void {
 }
 
 function withClock(state: State, event: Event, outcome: Outcome): Outcome {
-  if (outcome.changes.length === 0 || event.now <= read.clock(state)) return outcome
-  return { ...outcome, changes: [...outcome.changes, { key: keys.clock, value: { time: event.now } }] }
+  // Not beyond what the witnesses say: one clock that runs ahead must not stop every broker of this store for as long.
+  const time = Math.min(event.now, event.head.time + CLOCK_BACK_SECONDS)
+  if (outcome.changes.length === 0 || time <= read.clock(state)) return outcome
+  return { ...outcome, changes: [...outcome.changes, { key: keys.clock, value: { time } }] }
 }
 
 /** Housekeeping: used challenges that no clock can make valid again, guests that are long gone, and notices that began to run. */

@@ -18,7 +18,7 @@ import { flatPolicy, formatPolicy, NOBODY, verifyCheckpoint, verifyLogSignature,
 import { formatProof } from '@cloister/core/log/proof'
 import { rangeOf } from '@cloister/core/log/range'
 import { encodeBundle, ENTRY_BYTES_MAX, HASH_BYTES, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, TILE_WIDTH, type Tile } from '@cloister/core/log/tiles'
-import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, type HashAt } from '@cloister/core/log/tree'
+import { consistencyProof, inclusionProof, leafHash, nodeHash, rootAt, verifyInclusion, type HashAt } from '@cloister/core/log/tree'
 import { attempt, attemptAsync, orRefuse, refuse, refusalOf, type Result } from '@cloister/core/refusal'
 import type { Batch, Entry, Store } from '../store/store.ts'
 import type { Witness } from './witness.ts'
@@ -181,11 +181,21 @@ class TiledLedger implements Ledger {
 
   prove(index: number): Promise<Result<string>> {
     return attemptAsync(async () => {
-      const head = this.#head
-      if (head === undefined || !(index < head.size)) return refuse('log.unavailable', 'log', `a witnessed tree with entry ${index}`, head === undefined ? 'none' : `one of ${head.size} entries`)
-      const path = await this.#overTiles(hashAt => inclusionProof(this.#options.p, index, head.size, hashAt))
-      return formatProof({ index, path, checkpoint: head.text })
+      const made = await attemptAsync(() => this.#prove(index))
+      if (made.ok || made.refusal.code.startsWith('store.') || made.refusal.code === 'log.unavailable') return orRefuse(made)
+      // The store was set back, or exchanged, since the head was shown.
+      return refuse('log.unavailable', 'log', 'the tree that was shown', `another one: ${made.refusal.code}`, 'restore the newest store')
     })
+  }
+
+  /** Verified before it is handed out. */
+  async #prove(index: number): Promise<string> {
+    const { p } = this.#options
+    const head = this.#head
+    if (head === undefined || !(index < head.size)) return refuse('log.unavailable', 'log', `a witnessed tree with entry ${index}`, head === undefined ? 'none' : `one of ${head.size} entries`)
+    const path = await this.#overTiles(hashAt => inclusionProof(p, index, head.size, hashAt))
+    orRefuse(verifyInclusion(p, leafHash(p, await this.entry(index) ?? NOTHING), index, head.size, path, head.root))
+    return formatProof({ index, path, checkpoint: head.text })
   }
 
   async entry(index: number): Promise<Uint8Array | undefined> {
