@@ -59,15 +59,15 @@ export const badNetwork: Fault = async (sim, dice) => {
   return said
 }
 
-const JUMPS = [1, -1, 30, -30, -61, -200, -90_000]
+const JUMPS = [1, -1, 30, -30, -61, 200, -200, 90_000, -90_000]
 
 /** A broker's clock jumps, or begins to run fast or slow. Witnesses who count as honest keep the time within seconds. */
 export const clockOf: Fault = async (sim, dice) => {
   const node = dice.pick(processes(sim))
   const broker = 'broker' in node
   if (!broker) node.offset = dice.between(-2, 2)
-  else if (dice.oneIn(4)) node.drift = dice.between(-5, sim.plant.hastyClocks === true ? 5 : 0)
-  else node.offset += dice.pick(sim.plant.hastyClocks === true ? [...JUMPS, 200, 90_000] : JUMPS)
+  else if (dice.oneIn(4)) node.drift = dice.between(-5, 5)
+  else node.offset += dice.pick(JUMPS)
   return `${node.name}: ${node.offset} s, ${node.drift} in a thousand`
 }
 

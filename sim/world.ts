@@ -66,8 +66,7 @@ export const DISK_MS_MAX = 4_000
 const LAG_MS_MAX = 40_000
 const RESTART_MS = 500
 /** How far a hostile witness's time is from the truth. */
-const HOSTILE_SECONDS = [0, 0, 90, 86_400]
-const BACK_DATED_SECONDS = [0, -5_000]
+const HOSTILE_SECONDS = [0, 0, 90, 86_400, -5_000]
 const TICK_MS = 100_000
 
 export class Sim {
@@ -119,7 +118,7 @@ export class Sim {
     const witness: LocalWitness = kind !== 'hostile' ? honest : {
       ...honest,
       add: async ({ checkpoint }) => {
-        const lie = this.dice(name).pick(this.plant.backDated === true ? BACK_DATED_SECONDS : HOSTILE_SECONDS)
+        const lie = this.dice(name).pick(HOSTILE_SECONDS)
         return { status: 200, signature: cosignatureBy(`${name}.test`, signer, checkpoint, this.now() + lie) }
       },
     }

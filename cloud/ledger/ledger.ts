@@ -183,8 +183,10 @@ class TiledLedger implements Ledger {
     return attemptAsync(async () => {
       const made = await attemptAsync(() => this.#prove(index))
       if (made.ok || made.refusal.code.startsWith('store.') || made.refusal.code === 'log.unavailable') return orRefuse(made)
-      // The store was set back, or exchanged, since the head was shown.
-      return refuse('log.unavailable', 'log', 'the tree that was shown', `another one: ${made.refusal.code}`, 'restore the newest store')
+      // The store was set back, or exchanged, since the head was shown: perhaps it shows another one by now.
+      await this.reload()
+      const again = await attemptAsync(() => this.#prove(index))
+      return again.ok ? again.value : refuse('log.unavailable', 'log', 'the tree that was shown', `another one: ${made.refusal.code}`, 'restore the newest store')
     })
   }
 
