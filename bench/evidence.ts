@@ -11,7 +11,8 @@ import { parseJson, type Json, type JsonObject } from '@cloister/core/bytes/json
 import { assemble, detect } from '@cloister/core/evidence/detect'
 import type { Evidence } from '@cloister/core/evidence/claims'
 import { parseEvidence, verifyEvidence, type VerifyOptions } from '@cloister/core/evidence/index'
-import { orRefuse } from '@cloister/core/refusal'
+import { attempt, orRefuse } from '@cloister/core/refusal'
+import { tpmEvidence } from '../vectors/judge/tpm.ts'
 import { generateSigner, nodePrimitives as p } from '../cloud/crypto/node.ts'
 import type { Primitives, SignatureAlgorithm } from '@cloister/core/crypto/primitives'
 
@@ -27,7 +28,7 @@ const { cases } = JSON.parse(readFileSync(join(folder, 'MANIFEST.json'), 'utf8')
 const bytesOf = (path: string) => new Uint8Array(readFileSync(join(folder, path)))
 
 /** Accepted cases of a kind: each with the evidence and the time at which it holds. */
-interface Real { readonly id: string; readonly evidence: Evidence; readonly now: number; readonly one: Case }
+interface Real { readonly id: string; readonly evidence: Evidence; readonly now: number; readonly one: Case; readonly aks?: readonly string[] }
 function realOf(tee: string): Real[] {
   const roles = ['report', 'vek', 'quote', 'collateral', 'document', 'chain', 'crl']
   return cases.filter(one => one.tee === tee && one.kind === undefined && one.expect.verdict === 'accept' && one.valid_at !== null && !one.files.some(({ role }) => role === 'evidence')).flatMap(one => {
@@ -72,6 +73,19 @@ function rawOf(algorithm: SignatureAlgorithm, bits: number): () => void {
   return () => { if (!verify(hash, message, open, signature)) throw new Error('a signature did not hold') }
 }
 
+const optionsOf = ({ now, aks }: Real, cache?: NonNullable<VerifyOptions['cache']>): VerifyOptions => ({ now, ...(aks === undefined ? {} : { aks }), ...(cache === undefined ? {} : { cache }) })
+
+/** Quotes of TPMs with their event logs; the cases enrol their keys. */
+function realTpm(): Real[] {
+  return cases.filter(one => one.tee === 'tpm' && one.expect.verdict === 'accept' && !one.files.some(({ role }) => role === 'certs')).flatMap(one => {
+    const now = Math.floor(Date.parse(one.valid_at ?? '2026-03-01T00:00:00Z') / 1000)
+    const found = attempt(() => tpmEvidence(one as Parameters<typeof tpmEvidence>[0], bytesOf)) // the manifest's form, as above
+    if (!found.ok) return []
+    const { aks } = found.value
+    return found.value.evidence.filter(evidence => verifyEvidence(p, evidence, { now, aks }).ok).map(evidence => ({ id: one.id, evidence, now, one, aks }))
+  })
+}
+
 /** How many verifications of each kind a list of evidence asks for, on average. */
 function countOf(list: readonly Real[], cache?: NonNullable<VerifyOptions['cache']>): Map<string, number> {
   const counts = new Map<string, number>()
@@ -80,14 +94,14 @@ function countOf(list: readonly Real[], cache?: NonNullable<VerifyOptions['cache
     counts.set(name, (counts.get(name) ?? 0) + 1 / list.length)
     return p.verify(algorithm, key, ...rest)
   } }
-  for (const { evidence, now } of list) orRefuse(verifyEvidence(port, evidence, { now, ...(cache === undefined ? {} : { cache }) }))
+  for (const one of list) orRefuse(verifyEvidence(port, one.evidence, optionsOf(one, cache)))
   return counts
 }
 
 const line = (name: string, value: number, more = '') => console.log(`${name.padEnd(34)} ${value.toFixed(0).padStart(8)} /s  ${more}`)
 const judge = (list: readonly Real[], cache?: NonNullable<VerifyOptions['cache']>) => (i: number) => {
-  const { evidence, now } = list[i % list.length] ?? list[0]!
-  orRefuse(verifyEvidence(p, evidence, { now, ...(cache === undefined ? {} : { cache }) }))
+  const one = list[i % list.length] ?? list[0]!
+  orRefuse(verifyEvidence(p, one.evidence, optionsOf(one, cache)))
 }
 
 /** A kind cold and known, each against the time that its verifications alone take. */
@@ -123,3 +137,4 @@ for (const [tee, name] of [['sev-snp', 'SEV-SNP (aim: 0.70)'], ['nitro', 'Nitro 
   const list = realOf(tee)
   if (list.length > 0) report(name, list)
 }
+report('TPM quotes with event logs', realTpm())

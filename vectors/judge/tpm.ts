@@ -34,15 +34,22 @@ export function judge(one: Case, read: Read): Judgement {
   return judged('accept', differences(one.expect['fields'] ?? {}, fieldsOf(one, parts.value, found.value), 'fields'))
 }
 
+/** The quotes of a case as evidence, without those of the SHA-1 bank, and the keys that the case enrols. */
+export function tpmEvidence(one: Case, read: Read): { readonly evidence: readonly TpmEvidence[]; readonly aks: readonly string[] } {
+  const parts = partsOf(one, read)
+  return { aks: parts.aks, evidence: parts.quotes.filter(quote => !onlySha1(quote.message)).map(quote => evidenceOf(parts, quote)) }
+}
+
+const evidenceOf = (parts: Parts, quote: Quote): TpmEvidence => ({
+  kind: 'tpm', message: toBase64(quote.message), signature: toBase64(quote.signature), ak: toBase64(parts.ak), pcrs: quote.pcrs,
+  ...(parts.eventLog === undefined ? {} : { eventLog: toBase64(parts.eventLog) }),
+})
+
 /** Every quote of the case must hold; one that signs only SHA-1 registers is checked and proves nothing, and one better must be there. */
 function judgeQuotes(parts: Parts, now: number): TpmClaims[] {
   const claims = parts.quotes.flatMap(quote => {
     if (onlySha1(quote.message)) return sha1Holds(parts.ak, quote) ? [] : refuse('evidence.signature', 'quote of sha1', 'a signature and digest that hold', 'others')
-    const evidence: TpmEvidence = {
-      kind: 'tpm', message: toBase64(quote.message), signature: toBase64(quote.signature), ak: toBase64(parts.ak), pcrs: quote.pcrs,
-      ...(parts.eventLog === undefined ? {} : { eventLog: toBase64(parts.eventLog) }),
-    }
-    return [verifyTpm(p, evidence, { now, aks: parts.aks })]
+    return [verifyTpm(p, evidenceOf(parts, quote), { now, aks: parts.aks })]
   })
   return claims.length > 0 ? claims : refuse('evidence.missing', 'quotes', 'a quote of a SHA-256 bank or better', 'none')
 }
