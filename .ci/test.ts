@@ -26,7 +26,7 @@ function run(command: string, args: readonly string[]): Promise<number> {
 
 /** Every test in one process; what passes is counted, what fails is shown whole. */
 function tests(): Promise<void> {
-  const flags = ['--conditions=source', '--disable-warning=ExperimentalWarning', '--test', '--test-isolation=none', '--test-reporter=tap', '--test-timeout=240000', ...TESTS]
+  const flags = ['--conditions=source', '--import=./.ci/whole.ts', '--disable-warning=ExperimentalWarning', '--test', '--test-isolation=none', '--test-reporter=tap', '--test-timeout=240000', ...TESTS]
   const child = spawn(process.execPath, flags, { stdio: ['ignore', 'pipe', 'inherit'] })
   let showing = false
   createInterface({ input: child.stdout }).on('line', line => {
