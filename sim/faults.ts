@@ -150,10 +150,10 @@ function keepBetter(sim: Sim, domain: Domain, clone: BrokerNode): void {
   sim.remove(clone)
 }
 
-/** How many witnesses would cosign what continues this disk. */
-export function goesOn(domain: Domain, disk: Disk): number {
+/** How many witnesses would cosign what continues this disk; honestly: with the time that it is. */
+export function goesOn(domain: Domain, disk: Disk, how: 'honestly' | 'somehow' = 'somehow'): number {
   const leaves = leavesOf(p, entriesOn(disk))
-  return domain.witnesses.filter(one => one.kind === 'hostile' || agrees(domain, one, leaves)).length
+  return domain.witnesses.filter(one => one.kind === 'hostile' ? how === 'somehow' : agrees(domain, one, leaves)).length
 }
 
 /** A witness goes on from what it remembers: `<size> <root> …`, as `witness.ts` keeps it. */

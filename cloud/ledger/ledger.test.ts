@@ -201,6 +201,19 @@ test('a quorum is enough, one less is not; what a witness cannot remember it doe
   assert.equal(strict.head(), undefined)
 })
 
+test('a witness that answers first with an old time, or with what it did not sign, holds no log up', async () => {
+  const slow = (one: Witness): Witness => ({ ...one, cosign: async (request, now) => { await new Promise(resolve => setImmediate(resolve)); return one.cosign(request, now) } })
+  const hostile = witnessOf('hostile')
+  const dating = (seconds: number): Witness => ({ ...witnessOf('hostile'), cosign: (request, now) => witnessOf('hostile').cosign(request, now + seconds) })
+  for (const liar of [dating(-5000), dating(90), { ...hostile, cosign: witnessOf('w1').cosign }]) {
+    assert.equal(held(await grow(await ledgerOf(emptyDisk(), [liar, slow(witnessOf('w1')), slow(witnessOf('w2'))], 2), 2, 10_000)).time, 10_000)
+  }
+  const forged: Witness = { ...hostile, cosign: async (request, now) => { const answer = held(await hostile.cosign(request, now)); return { ok: true, value: { ...answer, signature: answer.signature.map(byte => byte ^ 1) } } } }
+  assert.equal(held(await grow(await ledgerOf(emptyDisk(), [forged, witnessOf('w1')], 1), 2, 10_000)).time, 10_000)
+  // Where its word is needed, its time stands: readers see how old the head may be.
+  assert.equal(held(await grow(await ledgerOf(emptyDisk(), [dating(-5000), witnessOf('w1')], 2), 2, 10_000)).time, 5_000)
+})
+
 test('a witness keeps to the key that a log began with, and to the log that is named', async () => {
   const witness = witnessOf('w1')
   const disk = emptyDisk()

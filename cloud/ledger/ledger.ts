@@ -14,7 +14,7 @@ import { toHex } from '@cloister/core/bytes/hex'
 import type { Primitives, Signer } from '@cloister/core/crypto/primitives'
 import { checkpointText, parseCheckpoint, type Checkpoint } from '@cloister/core/log/checkpoint'
 import { formatNote, logKey, signNote, type Note } from '@cloister/core/log/note'
-import { flatPolicy, formatPolicy, NOBODY, verifyCheckpoint, verifyLogSignature, type LogPolicy } from '@cloister/core/log/policy'
+import { cosignedBy, flatPolicy, formatPolicy, NOBODY, quorumTime, verifyCheckpoint, verifyLogSignature, type LogPolicy } from '@cloister/core/log/policy'
 import { formatProof } from '@cloister/core/log/proof'
 import { rangeOf } from '@cloister/core/log/range'
 import { encodeBundle, ENTRY_BYTES_MAX, HASH_BYTES, hashAtFromTiles, parseBundle, parseTilePath, splitTile, tileIn, tilePath, TILE_WIDTH, type Tile } from '@cloister/core/log/tiles'
@@ -297,8 +297,15 @@ class TiledLedger implements Ledger {
     const text = fromUtf8(signed)
     const checkpoint = orRefuse(parseCheckpoint(text))
     const request = { checkpoint: text, policy: this.policy, prove: (old: number) => this.#overTiles(hashAt => consistencyProof(p, old, checkpoint.size, hashAt)) }
-    const answers = await firstOf(witnesses.map(witness => attemptAsync(async () => orRefuse(await witness.cosign(request, now)))), this.#options.quorum)
-    const cosigned = formatNote({ text: checkpoint.note.text, signatures: [...checkpoint.note.signatures, ...answers.flatMap(answer => (answer.ok ? [answer.value] : []))] })
+    const asked = witnesses.map(witness => attemptAsync(async () => {
+      const signature = orRefuse(await witness.cosign(request, now))
+      const [cosigned] = cosignedBy(p, { ...checkpoint, note: { ...checkpoint.note, signatures: [signature] } }, this.policy)
+      return cosigned === undefined ? refuse('log.witnesses', 'witness', `a cosignature with a time by ${witness.vkey}`, signature.name) : { signature, cosigned }
+    }))
+    // The time of a head is that of its oldest cosignature that counts: one witness that dates back, and answers first, must
+    // not make every head look old. So newer answers are waited for; where none comes, the old time stands.
+    const answers = await firstOf(asked, good => this.policy.quorum === NOBODY || (quorumTime(this.policy, good.map(one => one.cosigned)) ?? -Infinity) >= now - DATED_BACK_SECONDS)
+    const cosigned = formatNote({ text: checkpoint.note.text, signatures: [...checkpoint.note.signatures, ...answers.flatMap(answer => (answer.ok ? [answer.value.signature] : []))] })
     const head = await attemptAsync(async () => this.#headOf(cosigned, now))
     if (!head.ok) return refuse(head.refusal.code, head.refusal.at, head.refusal.expected, [head.refusal.got, ...answers.flatMap(answer => (answer.ok ? [] : [`${answer.refusal.code}: ${answer.refusal.expected}, not ${answer.refusal.got}`]))].join('; '))
     await this.#keepShown(store, head.value)
@@ -363,6 +370,8 @@ class TiledLedger implements Ledger {
 }
 
 const PUBLISH_TRIES = 3
+/** How far behind the log's clock an honest witness's clock may be before others are asked for a newer word. */
+const DATED_BACK_SECONDS = 30
 const NOTHING = new Uint8Array(0)
 
 /** The root of a full tile: the hash that stands for it in the level above. */
@@ -375,11 +384,11 @@ function tileRoot(p: Primitives, hashes: readonly Uint8Array[]): Uint8Array {
 /** Hashes that the open tiles give: all that the root of the newest tree needs. */
 const edgeHash = (p: Primitives, edge: Pick<Edge, 'size' | 'levels'>): HashAt => hashAtFromTiles(p, edge.size, ({ level }) => concat(...edge.levels[Number(level)] ?? []))
 
-/** Answers in the order they come, until enough are good or all are there: a witness that is slow or away delays nobody. */
-async function firstOf<T>(waiting: readonly Promise<Result<T>>[], need: number): Promise<Result<T>[]> {
+/** Answers in the order they come, until the good ones are enough or all are there: a witness that is slow or away delays nobody. */
+async function firstOf<T>(waiting: readonly Promise<Result<T>>[], enough: (good: readonly T[]) => boolean): Promise<Result<T>[]> {
   const answers: Result<T>[] = []
   const left = new Map(waiting.map((promise, i) => [i, promise.then(answer => ({ i, answer }))]))
-  while (left.size > 0 && (need === 0 || answers.filter(answer => answer.ok).length < need)) {
+  while (left.size > 0 && !enough(answers.flatMap(answer => (answer.ok ? [answer.value] : [])))) {
     const { i, answer } = await Promise.race(left.values())
     left.delete(i)
     answers.push(answer)
